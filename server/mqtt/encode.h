@@ -21,8 +21,10 @@ static inline bool mqtt_out_fits(const struct mqtt_out *o)
 }
 
 /* Every packet writer appends one whole packet.  Optional text is left out when the
- * packet would exceed `limit` (the peer'"'"'s maximum packet size): first user properties,
- * then the reason string [MQTT-3.4.2-2 and its sisters]. */
+ * packet would exceed `limit` (the peer's maximum packet size, UINT32_MAX for none): first
+ * user properties, then the reason string [MQTT-3.4.2-2 and its sisters].  What remains is
+ * written even if it is above the limit still; `need` tells.  Strings are at most 65535
+ * bytes (asserted); a longer reason string is left out. */
 
 /* CONNACK for every version; 3.x uses reason (already a return code) and session_present
  * (always 0 on the wire in 3.1 [MQTT-V31-7]).  A property equal to the MQTT default is not
@@ -63,14 +65,18 @@ void mqtt_put_pingreq(struct mqtt_out *o);
 /* DISCONNECT.  3.x: two bytes. */
 void mqtt_put_disconnect(struct mqtt_out *o, uint8_t version, uint8_t reason,
                          struct str reason_string, struct str server_reference, uint32_t limit);
-/* A client'"'"'s DISCONNECT may carry a session expiry. */
+/* A client's DISCONNECT may carry a session expiry. */
 void mqtt_put_client_disconnect(struct mqtt_out *o, uint8_t version, uint8_t reason,
                                 bool has_session_expiry, uint32_t session_expiry);
 
 void mqtt_put_auth(struct mqtt_out *o, uint8_t reason, struct str method, struct str data,
                    struct str reason_string, uint32_t limit);
 
-/* Towards a broker (skepctl, bridges). */
+/* Towards a broker (skepctl, bridges).  Properties are written from the fields (strings where
+ * ptr is not NULL); from the raw props only user properties are taken, and from those of a
+ * will all that are forwarded.  A field left at its MQTT default is not written, so start
+ * from those defaults: receive_maximum 65535, maximum_packet_size and expiry UINT32_MAX,
+ * request_problem_info true. */
 void mqtt_put_connect(struct mqtt_out *o, const struct mqtt_connect *c);
 void mqtt_put_publish(struct mqtt_out *o, uint8_t version, const struct mqtt_publish *p);
 void mqtt_put_subscribe(struct mqtt_out *o, uint8_t version, uint16_t packet_id,
@@ -80,6 +86,9 @@ void mqtt_put_unsubscribe(struct mqtt_out *o, uint8_t version, uint16_t packet_i
                           const struct str *filters, size_t count, struct str user_props);
 
 /* -- Pieces -- */
+
+/* One user property, to build raw user_props and props with. */
+void mqtt_put_user_property(struct mqtt_out *o, struct str name, struct str value);
 
 /* Bytes of a variable byte integer: 1 to 4. */
 static inline unsigned mqtt_varint_size(uint32_t v)

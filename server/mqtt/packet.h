@@ -2,7 +2,7 @@
  * from the arena given, no state between packets, any thread.
  *
  * Decoding never trusts a length and never reads past the frame.  Results hold
- * views into the frame'"'"'s bytes, valid as long as those are.  Every decoder returns
+ * views into the frame's bytes, valid as long as those are.  Every decoder returns
  * 0 or the MQTT 5 reason code (>= 0x80) that names the fault: 0x81 malformed, 0x82
  * protocol error, 0x99 payload format and so on; for 3.x the caller just closes. */
 #ifndef SKEP_MQTT_PACKET_H
@@ -131,8 +131,9 @@ struct mqtt_connect {
 };
 
 /* Also checks UTF-8 of every string, the will topic as a topic name, and the property
- * rules.  Returns 0; a reason code; 0x84 for an unknown protocol name or level (then
- * out->version tells how to answer: the level asked for).  [MQTT-3.1.0-1 ...] */
+ * rules.  Returns 0; a reason code (0x90 for a will topic that is no topic name); 0x84 for an
+ * unknown protocol name or level (then out->version tells how to answer: the level asked
+ * for, but 3 whenever the name is MQIsdp).  [MQTT-3.1.2-1 ...] */
 int mqtt_decode_connect(const struct mqtt_frame *frame, struct mqtt_connect *out);
 
 /* -- PUBLISH [MQTT 3.3]: the hot path -- */
@@ -148,10 +149,10 @@ struct mqtt_publish {
     uint8_t payload_format;
     uint32_t expiry;      /* seconds; UINT32_MAX is none */
     struct str props;     /* raw properties without the length; empty in 3.x */
-    struct str response_topic, correlation_data, content_type; /* views for the router'"'"'s users */
+    struct str response_topic, correlation_data, content_type; /* views for the router's users */
 };
 
-/* version is the connection'"'"'s.  A subscription identifier from a client is refused
+/* version is the connection's.  A subscription identifier from a client is refused
  * with 0x82 [MQTT-3.3.4-6]; one from a broker (skepctl sub, bridges) is accepted when
  * from_server, and found again by walking props. */
 int mqtt_decode_publish(const struct mqtt_frame *frame, uint8_t version, bool from_server,
