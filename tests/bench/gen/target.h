@@ -1,0 +1,17 @@
+/* The broker under test, seen from outside: its processor time and memory, through /proc. */
+#ifndef SKEP_BENCH_TARGET_H
+#define SKEP_BENCH_TARGET_H
+
+#include <stdint.h>
+
+/* Nanoseconds all threads of `pid` have run, or 0 when the process cannot be read.  Taken from
+ * schedstat, exact to a scheduler tick; /proc/PID/stat (10 ms) where the kernel lacks it. */
+uint64_t target_cpu_ns(uint64_t pid);
+
+/* Resident bytes, page-exact (smaps_rollup), or 0 when the process cannot be read. */
+uint64_t target_rss(uint64_t pid);
+
+/* This thread's own processor time, nanoseconds. */
+uint64_t target_own_ns(void);
+
+#endif
