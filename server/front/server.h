@@ -1,0 +1,69 @@
+/* The running server: loops, listeners and the clients behind them, as main sees it.
+ *
+ *     server_open      binds every listener and reads its keys (may need privileges)
+ *     server_start     starts the loops; clients are served from here on
+ *     server_reload    swaps limits, policies, certificates and listeners; all or nothing
+ *     server_drain     stops accepting, tells every client (MQTT 5: 0x8B) and lets go
+ *     server_free      stops the loops and frees
+ *
+ * Everything here is called on the main thread.  The conf and all it points to is
+ * borrowed until the call returns. */
+#ifndef SKEP_FRONT_SERVER_H
+#define SKEP_FRONT_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/limits.h"
+#include "net/listen.h"
+
+struct server;
+
+enum username_from { USERNAME_NONE, USERNAME_CN, USERNAME_SUBJECT };
+
+enum { VERSION_3_1 = 1, VERSION_3_1_1 = 2, VERSION_5 = 4, VERSION_ALL = 7 };
+
+/* One bound address.  A listener with several `bind` lines becomes several of these with
+ * one name; on reload, (name, address) says which is which. */
+struct server_listener {
+    struct listen_conf listen; /* handler and user are filled in by the server */
+    bool anonymous;            /* a CONNECT nobody vouches for is let in */
+    unsigned versions;         /* set of VERSION_* */
+    const char *mount_point;   /* prefix for every topic of its clients; NULL: none */
+    enum username_from username_from;
+    bool username_from_psk; /* the PSK identity is the user name */
+};
+
+struct server_conf {
+    unsigned threads; /* >= 1; fixed from server_open on */
+    struct limits limits;
+    const struct server_listener *listeners;
+    size_t listener_count;
+    uint32_t sys_interval_ms; /* $SYS topics; 0: off */
+};
+
+/* On failure, one line in `why` that names what failed. */
+int server_open(struct server **out, const struct server_conf *conf, char *why, size_t why_size);
+int server_start(struct server *s, char *why, size_t why_size);
+int server_reload(struct server *s, const struct server_conf *conf, char *why, size_t why_size);
+
+/* Begins an orderly end.  Afterwards server_connections() falls to 0; main waits for that,
+ * but not for ever. */
+void server_drain(struct server *s);
+void server_free(struct server **s);
+
+uint32_t server_connections(const struct server *s);
+
+/* The i-th bound address ("mqtt", "127.0.0.1:1883"), for the start line and status; false
+ * behind the last.  Valid until the next reload. */
+bool server_address(const struct server *s, size_t i, const char **name, const char **address);
+
+/* Counters for `skepctl status`, summed over the loops. */
+struct server_stats {
+    uint64_t connections, sessions, subscriptions, retained;
+    uint64_t messages_in, messages_out, messages_dropped, bytes_in, bytes_out;
+};
+void server_stats(const struct server *s, struct server_stats *out);
+
+#endif
