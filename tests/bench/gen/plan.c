@@ -203,6 +203,12 @@ static int plan_complete(struct plan *plan)
         wrong = "--window is smaller than --batch";
     else if (plan->relay && (!traffic || plan->qos || plan->tls || plan->ws_path))
         wrong = "--relay carries pairs, fan-in, fan-out and latency at QoS 0 over plain TCP";
+    else if (plan->qos && !traffic)
+        wrong = "--qos is for pairs, fan-in, fan-out and latency";
+    else if (plan->match && plan->scenario != PLAN_FILTERS)
+        wrong = "--match is for filters";
+    else if (plan->keep && plan->scenario != PLAN_RETAINED)
+        wrong = "--keep is for retained";
     else if (plan->resume && !plan->tls)
         wrong = "--resume needs --tls";
     else if (plan->qos && plan->window > 60000)

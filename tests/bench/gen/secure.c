@@ -64,8 +64,12 @@ int secure_start(struct chan *c)
             return -1;
     }
     SSL_set_tlsext_host_name(c->ssl, t->plan->host);
-    if (t->session)
-        SSL_set_session(c->ssl, t->session);
+    if (t->session) {
+        /* A copy: a connection that ends badly marks its session as not to be used again. */
+        SSL_SESSION *copy = SSL_SESSION_dup(t->session);
+        SSL_set_session(c->ssl, copy);
+        SSL_SESSION_free(copy);
+    }
     SSL_set_connect_state(c->ssl);
     return 0;
 }

@@ -114,3 +114,11 @@ void turn_run(struct turn *t, uint64_t timeout_ns)
     for (int i = 0; i < n; i++)
         chan_event(events[i].data.ptr, events[i].events);
 }
+
+void turn_pause(struct turn *t, uint64_t ms)
+{
+    uint64_t now, end = turn_now() + ms * 1000000;
+
+    while (!t->failed && (now = turn_now()) < end)
+        turn_run(t, end - now);
+}

@@ -43,6 +43,9 @@ uint8_t *turn_scratch(struct turn *t, size_t size);
 /* Wait for events at most so long (0: just look) and handle them. */
 void turn_run(struct turn *t, uint64_t timeout_ns);
 
+/* Handle events for so long. */
+void turn_pause(struct turn *t, uint64_t ms);
+
 /* Note the first failure, printf-like; later ones are consequences. */
 void turn_fail(struct turn *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
