@@ -7,7 +7,7 @@ rules.__index = rules
 function rules.new(connect, version)
   connect = connect or {}
   local p = connect.properties
-  if type(p) ~= "table" then p = {} end
+  if type(p) ~= "table" or version < 5 then p = {} end
   return setmetatable({
     version = version,
     limit = p.maximum_packet_size or math.huge,
