@@ -44,7 +44,7 @@ end
 local function configure_mosquitto(self)
   self.ports.port = host.free_port()
   return ("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\n"):format(self.ports.port)
-    .. "max_topic_alias 10\nuser nobody\nlog_type error\n"
+    .. "max_topic_alias 10\nuser nobody\nlog_type error\nset_tcp_nodelay true\n"
 end
 
 -- Collects what the process prints, so that it never blocks on a full pipe.
@@ -54,7 +54,7 @@ local function drain(self, proc, name)
       local bytes, why = proc:read(name)
       if bytes then
         self.output = self.output .. bytes
-        sched.signal(self)
+        sched.signal(self.key)
       elseif why == "closed" then
         return
       else
@@ -68,7 +68,7 @@ local function watch(self, proc)
   sched.daemon(function()
     sched.wait(proc:pidfd(), "r")
     self.how, self.code = proc:reap()
-    sched.signal(self)
+    sched.signal(self.key)
   end)
 end
 
@@ -106,7 +106,7 @@ function broker:wait_listening(where)
       return
     end
     if self.how then fail.raise("%s", self:describe_end()) end
-    sched.listen(self, math.min(deadline, host.now() + 0.02))
+    sched.listen(self.key, math.min(deadline, host.now() + 0.02))
   end
   fail.raise("the broker does not listen; its output:\n%s", tail(self.output, 4000))
 end
@@ -114,10 +114,10 @@ end
 -- options: files (descriptor limit), listening = false (do not wait for the default port)
 function broker.start(text, options)
   local self = setmetatable({ dir = host.temp_dir(), ports = {}, output = "" }, broker)
+  self.key = self.dir -- what waiters listen to; a story holds a view, not this table
   for k, v in pairs(options or {}) do self[k] = v end
   self.conf = self.dir .. "/skep.conf"
   self.text = text
-  if self.prepare then self:prepare() end
   broker.write_file(self.conf, broker.mosquitto and configure_mosquitto(self) or configure(self, text))
   spawn(self)
   if self.listening ~= false then self:wait_listening() end
@@ -132,7 +132,7 @@ function broker:signal(name) self.proc:kill(SIGNALS[name]) end
 function broker:wait_end(seconds)
   local deadline = link.deadline(seconds)
   while not self.how do
-    if not sched.listen(self, deadline) and not self.how then return nil end
+    if not sched.listen(self.key, deadline) and not self.how then return nil end
   end
   return self.how, self.code
 end
@@ -181,7 +181,7 @@ end
 function broker:wait_output(pattern, seconds)
   local deadline = link.deadline(seconds)
   while not self.output:find(pattern) do
-    if self.how or not sched.listen(self, deadline) then
+    if self.how or not sched.listen(self.key, deadline) then
       fail.raise("the broker did not print %q; its output:\n%s", pattern, tail(self.output, 4000))
     end
   end
