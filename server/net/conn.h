@@ -23,7 +23,7 @@
  * Threads.  Output state (residue, blocked, failed) is separate from everything else
  * and guarded by a lock that the FRONT owns (its session lock):
  *
- *   - conn_send(), conn_flush(), conn_residue() are called holding that lock.  Where
+ *   - conn_send() and conn_residue() are called holding that lock.  Where
  *     conn_shareable() is true any thread may call them; elsewhere (TLS) only the
  *     connection's own loop.
  *   - when the socket becomes writable, the loop calls writable() WITHOUT that lock;
@@ -75,7 +75,8 @@ struct conn_handler {
      * until the call returns. */
     size_t (*data)(struct conn *c, void *owner, uint8_t *buf, size_t len);
 
-    /* See "Threads" above.  Called only while blocked. */
+    /* See "Threads" above.  Called while blocked, and when net has bytes of its own to send
+     * (a WebSocket pong); both are settled by conn_flush(). */
     void (*writable)(struct conn *c, void *owner);
 
     void (*closed)(struct conn *c, void *owner, enum conn_cause cause);
@@ -86,8 +87,8 @@ struct conn_handler {
 /* The packet at the first byte left unused is total bytes long: call again when it is whole. */
 void conn_expect(struct conn *c, size_t total);
 
-/* Call data() again next turn with the bytes left, although nothing may have arrived
- * (the turn's budget is used up). */
+/* Call data() again next turn with the bytes left (len may be 0), although nothing may have
+ * arrived: the turn's budget is used up.  Nothing is read from the socket meanwhile. */
 void conn_again(struct conn *c);
 
 /* Stop and go on calling data().  What arrives waits in the kernel.  While paused an
@@ -110,7 +111,8 @@ enum conn_result {
  * one call is one binary message.  Not to be called while blocked. */
 enum conn_result conn_send(struct conn *c, const struct out_vec *v, unsigned n);
 
-/* Tries the residue again; CONN_SENT also when there was none. */
+/* From writable(), on the connection's own loop: tries the residue again; CONN_SENT also
+ * when there was none. */
 enum conn_result conn_flush(struct conn *c);
 
 /* Any thread: a hint unless the front's lock is held. */

@@ -59,7 +59,7 @@ struct loop_stats {
 int loop_open(struct loop **out, unsigned index, const struct loop_hooks *hooks, void *user);
 
 /* Reaps every connection (closed() with CONN_SHUTDOWN), then frees.  The loop must be
- * stopped or never started. */
+ * stopped or never started, and the caller's own qsbr slot offline. */
 void loop_free(struct loop **l);
 
 /* Runs the loop on a thread of its own.  0 or ERR_SYSTEM. */
@@ -78,6 +78,10 @@ void loop_turn(struct loop *l, int max_ms);
  * if it sleeps.  After loop_stop() tasks wait for loop_free(), which runs them. */
 void loop_post(struct loop *l, struct loop_task *task);
 
+/* Any thread but another loop's: runs fn on the loop and waits for it to return.  While
+ * the loop is not started (or stopped), on the calling thread. */
+void loop_call(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg);
+
 /* The loop of the calling thread, or NULL. */
 struct loop *loop_current(void);
 
@@ -88,7 +92,9 @@ void *loop_user(const struct loop *l);
 uint64_t loop_now_ms(const struct loop *l);  /* monotonic */
 uint64_t loop_wall_ms(const struct loop *l); /* since 1970 UTC */
 
-/* Timers of base/wheel.h, in milliseconds of loop_now_ms().  The loop advances it. */
+/* Timers of base/wheel.h, in milliseconds of loop_now_ms().  The loop advances it.
+ * Kinds from LOOP_WHEEL_KINDS up are net's own. */
+enum { LOOP_WHEEL_KINDS = 12 };
 struct wheel *loop_wheel(struct loop *l);
 
 /* For readers of shared structures and for qsbr_retire() on this loop. */

@@ -1,0 +1,431 @@
+/* Accepting, limits, and the life of a listener.
+ *
+ * References: one for whoever opened it, one for each connection (so `refs - open` is the
+ * number of connections).  The socket and its watch belong to the accepting loop. */
+#include "net/listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "net/addr.h"
+#include "net/conn_impl.h"
+#include "net/listen_impl.h"
+
+enum {
+    LISTENER_MAGIC = 0x4c53544e,
+    ACCEPTS_PER_TURN = 64,
+    REST_MS = 100,
+    DEFAULT_BACKLOG = 1024,
+    DEFAULT_HANDSHAKE_MS = 10000,
+};
+
+struct listener {
+    unsigned magic;
+    _Atomic uint32_t refs;
+    char *name;
+    char address[128];
+    struct addr bound;
+    int keepalive;
+    const struct conn_handler *handler;
+    void *user;
+
+    /* May change while running. */
+    _Atomic uint32_t max_connections, connect_rate, handshake_timeout_ms;
+    _Atomic uint32_t connections;
+    _Atomic uint64_t accepted, refused_limit, refused_rate, refused_source, refused_descriptors;
+    _Atomic uint64_t failed_handshakes;
+
+    /* The accepting loop's. */
+    int fd, spare_fd;
+    struct loop *home;
+    struct loop_watch *watch;
+    struct wheel_timer rest;
+    unsigned next_loop;
+    double tokens;
+    uint64_t tokens_at_ms;
+
+    unsigned nloops;
+    struct loop *loops[];
+};
+
+static void bump(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+const struct conn_handler *listener_handler(const struct listener *l)
+{
+    return l->handler;
+}
+
+bool listener_is_unix(const struct listener *l)
+{
+    return l->bound.any.sa_family == AF_UNIX;
+}
+
+const char *listener_name(const struct listener *l)
+{
+    return l->name;
+}
+
+void *listener_user(const struct listener *l)
+{
+    return l->user;
+}
+
+const char *listener_address(const struct listener *l)
+{
+    return l->address;
+}
+
+uint16_t listener_port(const struct listener *l)
+{
+    if (l->bound.any.sa_family == AF_INET)
+        return ntohs(l->bound.v4.sin_port);
+    return l->bound.any.sa_family == AF_INET6 ? ntohs(l->bound.v6.sin6_port) : 0;
+}
+
+void listener_stats(const struct listener *l, struct listen_stats *out)
+{
+    *out = (struct listen_stats){
+        .accepted = atomic_load(&l->accepted),
+        .refused_limit = atomic_load(&l->refused_limit),
+        .refused_rate = atomic_load(&l->refused_rate),
+        .refused_source = atomic_load(&l->refused_source),
+        .refused_descriptors = atomic_load(&l->refused_descriptors),
+        .failed_handshakes = atomic_load(&l->failed_handshakes),
+        .connections = atomic_load(&l->connections),
+    };
+}
+
+void listener_count_failed(struct listener *l)
+{
+    bump(&l->failed_handshakes);
+}
+
+static void listener_unref(struct listener *l)
+{
+    if (atomic_fetch_sub(&l->refs, 1) != 1)
+        return;
+    l->magic = 0;
+    free(l->name);
+    free(l);
+}
+
+void listener_conn_gone(struct listener *l)
+{
+    atomic_fetch_sub(&l->connections, 1);
+    listener_unref(l);
+}
+
+/* Accepting */
+
+struct handover {
+    struct loop_task task;
+    struct listener *listener;
+    int fd;
+};
+
+static void handover_run(struct loop_task *task, struct loop *loop)
+{
+    struct handover *h = CONTAINER_OF(task, struct handover, task);
+    conn_accept(loop, h->listener, h->fd);
+    free(h);
+}
+
+static void hand_out(struct listener *l, int fd)
+{
+    struct loop *to = l->loops[l->next_loop];
+    l->next_loop = (l->next_loop + 1) % l->nloops;
+    if (to == l->home) {
+        conn_accept(to, l, fd);
+        return;
+    }
+    struct handover *h = xmalloc(sizeof *h);
+    *h = (struct handover){.task.run = handover_run, .listener = l, .fd = fd};
+    loop_post(to, &h->task);
+}
+
+/* A token bucket: connect_rate tokens a second, as many at most. */
+static bool rate_allows(struct listener *l)
+{
+    uint32_t rate = atomic_load_explicit(&l->connect_rate, memory_order_relaxed);
+    uint64_t now_ms = loop_now_ms(l->home);
+
+    if (rate == 0)
+        return true;
+    l->tokens += (double)(now_ms - l->tokens_at_ms) * rate / 1000;
+    l->tokens_at_ms = now_ms;
+    if (l->tokens > rate)
+        l->tokens = rate;
+    if (l->tokens < 1)
+        return false;
+    l->tokens -= 1;
+    return true;
+}
+
+static void prepare_socket(const struct listener *l, int fd)
+{
+    int on = 1;
+    if (!listener_is_unix(l)) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        if (l->keepalive)
+            setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
+}
+
+static void admit(struct listener *l, int fd)
+{
+    uint32_t most = atomic_load_explicit(&l->max_connections, memory_order_relaxed);
+
+    bump(&l->accepted);
+    if (most && atomic_load_explicit(&l->connections, memory_order_relaxed) >= most) {
+        bump(&l->refused_limit);
+        close(fd);
+    } else if (!rate_allows(l)) {
+        bump(&l->refused_rate);
+        close(fd);
+    } else {
+        atomic_fetch_add(&l->connections, 1);
+        atomic_fetch_add(&l->refs, 1);
+        prepare_socket(l, fd);
+        hand_out(l, fd);
+    }
+}
+
+static void rest_begin(struct listener *l)
+{
+    loop_watch_stop(&l->watch);
+    wheel_add(&l->home->wheel, &l->rest, l->home->now_ms + REST_MS);
+}
+
+/* Out of descriptors: the spare one accepts the caller only to hang up on it, so that it
+ * learns at once; then nothing is accepted for a while. */
+static void turn_away(struct listener *l)
+{
+    bump(&l->refused_descriptors);
+    if (l->spare_fd >= 0) {
+        close(l->spare_fd);
+        int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0)
+            close(fd);
+        l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    rest_begin(l);
+}
+
+static void accept_ready(struct loop *loop, int listen_fd, unsigned what, void *arg)
+{
+    struct listener *l = arg;
+    CHECK(l, LISTENER_MAGIC);
+
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            admit(l, fd);
+        } else if (errno == EMFILE || errno == ENFILE) {
+            turn_away(l);
+            return;
+        } else if (errno == ENOBUFS || errno == ENOMEM) {
+            rest_begin(l);
+            return;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        } /* else: this caller is gone already, the next one may not be */
+    }
+}
+
+void listener_timer_fired(void *arg, struct wheel_timer *timer)
+{
+    struct listener *l = CONTAINER_OF(timer, struct listener, rest);
+    CHECK(l, LISTENER_MAGIC);
+    if (l->spare_fd < 0)
+        l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (loop_watch_start(&l->watch, l->home, l->fd, LOOP_READ, accept_ready, l) < 0)
+        wheel_add(&l->home->wheel, &l->rest, l->home->now_ms + REST_MS);
+}
+
+/* Opening */
+
+static int say(char *err, size_t errlen, const struct listen_conf *conf, const char *what)
+{
+    int saved = errno;
+    snprintf(err, errlen, "%s: %s: %s", conf->address, what, strerror(saved));
+    errno = saved;
+    return ERR_SYSTEM;
+}
+
+/* A socket file that nobody answers is left over from a crash.  One that somebody answers,
+ * or a file that is no socket, stays, and bind() will complain. */
+static void remove_stale(const struct addr *a)
+{
+    struct stat st;
+    if (lstat(a->local.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (connect(fd, &a->any, a->len) < 0 && errno == ECONNREFUSED)
+        unlink(a->local.sun_path);
+    close(fd);
+}
+
+/* The mode is set before anybody can connect: bound, but not listening yet. */
+static int prepare_unix(const struct listen_conf *conf, const char *path, char *err, size_t errlen)
+{
+    if (chmod(path, conf->unix_mode ? conf->unix_mode : 0660) < 0)
+        return say(err, errlen, conf, "setting the mode");
+    bool chown_wanted = conf->unix_uid != (uid_t)-1 || conf->unix_gid != (gid_t)-1;
+    if (chown_wanted && chown(path, conf->unix_uid, conf->unix_gid) < 0)
+        return say(err, errlen, conf, "setting the owner");
+    return 0;
+}
+
+static int bind_socket(struct listener *l, const struct listen_conf *conf, char *err, size_t errlen)
+{
+    struct addr *a = &l->bound;
+    bool local = a->any.sa_family == AF_UNIX;
+    int on = 1;
+
+    l->fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (l->fd < 0)
+        return say(err, errlen, conf, "making a socket");
+    if (local)
+        remove_stale(a);
+    else
+        setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (a->any.sa_family == AF_INET6) {
+        int only = conf->v6_only;
+        setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+    }
+    if (bind(l->fd, &a->any, a->len) < 0) {
+        a->len = 0; /* the path is not ours to remove */
+        return say(err, errlen, conf, "binding");
+    }
+    if (local && prepare_unix(conf, a->local.sun_path, err, errlen) < 0)
+        return ERR_SYSTEM;
+    if (listen(l->fd, conf->backlog ? conf->backlog : DEFAULT_BACKLOG) < 0)
+        return say(err, errlen, conf, "listening");
+    if (!local) {
+        socklen_t len = sizeof l->bound.v6;
+        getsockname(l->fd, &a->any, &len);
+    }
+    return 0;
+}
+
+static void write_address(struct listener *l)
+{
+    if (listener_is_unix(l))
+        snprintf(l->address, sizeof l->address, "unix:%s", l->bound.local.sun_path);
+    else
+        addr_text(&l->bound.any, l->address, sizeof l->address);
+}
+
+static void set_limits(struct listener *l, const struct listen_conf *conf)
+{
+    atomic_store(&l->max_connections, conf->max_connections);
+    atomic_store(&l->connect_rate, conf->connect_rate);
+    atomic_store(&l->handshake_timeout_ms,
+                 conf->handshake_timeout_ms ? conf->handshake_timeout_ms : DEFAULT_HANDSHAKE_MS);
+}
+
+void listener_set_limits(struct listener *l, const struct listen_conf *conf)
+{
+    set_limits(l, conf);
+}
+
+static void start_on_loop(struct loop *loop, void *arg)
+{
+    struct listener *l = arg;
+    l->tokens = atomic_load(&l->connect_rate);
+    l->tokens_at_ms = loop->now_ms;
+    if (loop_watch_start(&l->watch, loop, l->fd, LOOP_READ, accept_ready, l) < 0)
+        l->watch = NULL;
+}
+
+static void stop_on_loop(struct loop *loop, void *arg)
+{
+    struct listener *l = arg;
+    loop_watch_stop(&l->watch);
+    wheel_cancel(&loop->wheel, &l->rest);
+    if (l->fd >= 0)
+        close(l->fd);
+    if (l->spare_fd >= 0)
+        close(l->spare_fd);
+    l->fd = l->spare_fd = -1;
+    if (listener_is_unix(l) && l->bound.len > 0)
+        unlink(l->bound.local.sun_path);
+}
+
+static struct listener *listener_new(const struct listen_conf *conf, struct loop *const *loops,
+                                     unsigned nloops)
+{
+    struct listener *l = xcalloc(1, sizeof *l + nloops * sizeof l->loops[0]);
+
+    l->magic = LISTENER_MAGIC;
+    atomic_store(&l->refs, 1);
+    l->name = str_dup(str_of(conf->name ? conf->name : conf->address));
+    l->keepalive = conf->keepalive;
+    l->handler = conf->handler;
+    l->user = conf->user;
+    l->fd = l->spare_fd = -1;
+    l->home = loops[0];
+    l->rest.kind = LOOP_WHEEL_LISTENER;
+    l->nloops = nloops;
+    memcpy(l->loops, loops, nloops * sizeof loops[0]);
+    set_limits(l, conf);
+    return l;
+}
+
+int listener_open(struct listener **out, const struct listen_conf *conf, struct loop *const *loops,
+                  unsigned nloops, char *err, size_t errlen)
+{
+    ASSERT(nloops > 0 && conf->handler);
+    struct listener *l = listener_new(conf, loops, nloops);
+    char why[160];
+    int result;
+
+    if ((result = addr_parse(&l->bound, conf->address, why, sizeof why)) < 0) {
+        snprintf(err, errlen, "%s", why);
+        goto fail;
+    }
+    if (conf->tls || conf->websocket || conf->proxy != LISTEN_PROXY_OFF) {
+        snprintf(err, errlen, "%s: only plain TCP and Unix sockets are built in so far",
+                 conf->address);
+        result = ERR_INVALID;
+        goto fail;
+    }
+    if ((result = bind_socket(l, conf, err, errlen)) < 0)
+        goto fail;
+    write_address(l);
+    l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    loop_call(l->home, start_on_loop, l);
+    if (!l->watch) {
+        result = say(err, errlen, conf, "watching the socket");
+        goto fail;
+    }
+    *out = l;
+    return 0;
+fail:
+    listener_close(&l);
+    return result;
+}
+
+void listener_close(struct listener **lp)
+{
+    struct listener *l = *lp;
+    if (!l)
+        return;
+    *lp = NULL;
+    loop_call(l->home, stop_on_loop, l);
+    listener_unref(l);
+}
