@@ -44,7 +44,8 @@ bool subs_remove(struct subs *subs, struct qsbr_slot *slot, struct sub_node *nod
 
 /* The node of exactly this filter, or NULL.  For UNSUBSCRIBE and tools. */
 struct sub_node *subs_find(struct subs *subs, struct str filter);
-/* Valid as long as the node is. */
+/* Valid as long as the node is; for a wildcard filter written into buf, and empty when it does
+ * not fit (65535 bytes always do). */
 struct str sub_node_filter(const struct sub_node *node, char *buf, size_t cap);
 
 /* -- Matching -- */
@@ -59,6 +60,10 @@ void subs_cache_free(struct subs_cache **cache);
  * and lives until its next use. */
 unsigned subs_match(struct subs *subs, struct subs_cache *cache, struct str topic,
                     struct sub_node *const **nodes);
+
+/* Starts to fetch what subs_match of this topic reads first: call it for a whole batch of
+ * topics before matching them. */
+void subs_prefetch(struct subs *subs, struct subs_cache *cache, struct str topic);
 
 /* Walking a node's subscribers:
  *

@@ -78,10 +78,40 @@ static inline struct mqtt_frame wire_body(uint8_t first, const struct wire *body
                                .body = {(const char *)body->ptr, body->len}};
 }
 
+/* The frame of a packet whose block lives until the next call. */
+static struct wire wire_kept;
+
+static inline struct mqtt_frame wire_keep(const char *text)
+{
+    wire_free(&wire_kept);
+    wire_kept = wire_of(text);
+    return wire_frame(&wire_kept);
+}
+
+/* Group teardown of tests that use wire_keep. */
+static inline int wire_drop(void **state)
+{
+    wire_free(&wire_kept);
+    return 0;
+}
+
+/* As hex, so that a difference can be read. */
+static inline void assert_bytes(const uint8_t *got, size_t len, const char *want)
+{
+    struct wire w = wire_of(want);
+
+    if (len != w.len || memcmp(got, w.ptr, len) != 0) {
+        for (size_t i = 0; i < len; i++)
+            fprintf(stderr, "%02X%s", got[i], i + 1 < len ? " " : "\n");
+        fail_msg("want %s", want);
+    }
+    wire_free(&w);
+}
+
 static inline void assert_str(struct str got, const char *want)
 {
     if (got.len != strlen(want) || memcmp(got.ptr, want, got.len) != 0)
-        fail_msg("got '%.*s', want '%s'", (int)got.len, got.ptr, want);
+        fail_msg("got '%.*s', want '%s'", STR_ARG(got), want);
 }
 
 #endif

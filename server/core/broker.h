@@ -1,0 +1,67 @@
+/* What all workers share: the index, the retained messages, the sessions, the limits.
+ *
+ * core knows no thread and no loop.  What it must ask of the layer above goes through
+ * `struct broker_ops`; what that layer must do for core is said at each function. */
+#ifndef SKEP_CORE_BROKER_H
+#define SKEP_CORE_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/ledger.h"
+#include "core/limits.h"
+#include "core/worker.h"
+
+struct retained;
+struct sessions;
+struct session;
+struct shares;
+struct subs;
+
+enum { BROKER_WORKERS_MAX = 256 };
+
+/* Sessions that another worker shall flush; each is pinned. */
+struct flush_batch {
+    uint32_t count, cap;
+    struct session **sessions;
+};
+
+struct broker_ops {
+    /* Carry the batch to that worker's thread and call worker_flush_batch() there. */
+    void (*post_flush)(void *arg, unsigned worker, struct flush_batch *batch);
+};
+
+struct broker {
+    _Atomic(const struct limits *) limits;
+    struct subs *subs;
+    struct retained *retained;
+    struct sessions *sessions;
+    struct shares *shares;
+    const struct broker_ops *ops;
+    void *ops_arg;
+    _Atomic uint32_t worker_count;
+    struct worker *workers[BROKER_WORKERS_MAX];
+    _Atomic bool pressure; /* above the memory limit: publishers are not read from */
+};
+
+struct broker *broker_new(const struct limits *limits, const struct broker_ops *ops, void *arg);
+/* All workers freed, no session attached. */
+void broker_free(struct broker **b);
+
+/* Publishes new limits; the old are retired on the caller's slot. */
+void broker_limit(struct broker *b, struct qsbr_slot *slot, const struct limits *limits);
+
+/* Sums every worker's ledger.  Any thread. */
+void broker_ledger(struct broker *b, struct ledger_sum *out);
+
+/* Notes that worker `to` shall flush s (pinned by the caller) when w's turn ends. */
+void broker_post_flush(struct worker *w, struct session *s, unsigned to);
+
+/* On the receiving worker: flushes and frees the batch. */
+void worker_flush_batch(struct worker *w, struct flush_batch *batch);
+
+/* Periodic housekeeping on one worker, some four times a second: ends expired sessions,
+ * publishes delayed wills, sweeps expired retained messages. */
+void broker_tick(struct worker *w);
+
+#endif

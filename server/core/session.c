@@ -1,0 +1,416 @@
+#include "core/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "core/alias.h"
+#include "core/broker.h"
+#include "core/share.h"
+#include "mqtt/reason.h"
+
+struct session *session_new(struct str id, uint64_t serial)
+{
+    struct session *s = xcalloc(1, sizeof *s + id.len + 1);
+
+    s->magic = SESSION_MAGIC;
+    s->serial = serial;
+    s->id_len = (uint16_t)id.len;
+    s->hash = (uint32_t)hash_bytes(id.ptr, id.len);
+    memcpy(s->id, id.ptr, id.len);
+    return s;
+}
+
+static void session_release(void *object)
+{
+    struct session *s = object;
+
+    CHECK(s, SESSION_MAGIC);
+    s->magic = 0;
+    if (s->out) {
+        fifo_fini(&s->out->q0);
+        fifo_fini(&s->out->q1);
+        free(s->out);
+    }
+    if (s->received)
+        idset_fini(s->received);
+    free(s->received);
+    subtable_fini(&s->subs);
+    free(s->username);
+    free(s);
+}
+
+void session_pin(struct session *s)
+{
+    s->pins++;
+}
+
+void session_unpin(struct worker *w, struct session *s)
+{
+    lock_take(&s->lock);
+    bool last = --s->pins == 0 && s->dead;
+    lock_drop(&s->lock);
+    if (last)
+        qsbr_retire(w->slot, s, session_release);
+}
+
+/* -- Delivery -- */
+
+static struct outbox *outbox_of(struct session *s)
+{
+    if (!s->out)
+        s->out = xcalloc(1, sizeof *s->out);
+    return s->out;
+}
+
+void session_mark_dirty(struct worker *w, struct session *s)
+{
+    struct link *link = session_link(s);
+
+    if (s->dirty || !link || link->blocked)
+        return;
+    if (link->worker != w->index) {
+        /* A few are flushed from here (cheaper than waking their owner); a large
+         * fan-out is left to the owners so that they work in parallel. */
+        if (!link->shareable || w->remote_dirty >= WORKER_REMOTE_FLUSHES) {
+            s->dirty = true;
+            session_pin(s);
+            broker_post_flush(w, s, link->worker);
+            return;
+        }
+        w->remote_dirty++;
+    }
+    s->dirty = true;
+    if (w->dirty_count == w->dirty_cap) {
+        w->dirty_cap = w->dirty_cap ? w->dirty_cap * 2 : 256;
+        w->dirty = xrealloc(w->dirty, w->dirty_cap * sizeof *w->dirty);
+    }
+    w->dirty[w->dirty_count++] = s;
+}
+
+static enum delivery drop(struct message *m, enum delivery how)
+{
+    message_unref(m);
+    return how;
+}
+
+static void push(struct worker *w, struct session *s, struct fifo *f, const struct entry *entry)
+{
+    *fifo_push(f) = *entry;
+    session_mark_dirty(w, s);
+}
+
+static enum delivery deliver_qos0(struct worker *w, struct session *s, const struct entry *entry)
+{
+    size_t cost = entry->message->wire_len;
+
+    if (!session_link(s)) {
+        COUNT(w, dropped_offline);
+        return drop(entry->message, DELIVERY_DROPPED);
+    }
+    struct outbox *out = outbox_of(s);
+    if (out->q0_bytes + cost > w->limits->qos0_queue_bytes && session_link(s)->blocked) {
+        COUNT(w, dropped_slow_consumer);
+        if (w->limits->slow_consumer == SLOW_CLOSE)
+            session_link(s)->ops->kick(session_link(s), RC_QUOTA_EXCEEDED);
+        return drop(entry->message, DELIVERY_DROPPED);
+    }
+    out->q0_bytes += cost;
+    push(w, s, &out->q0, entry);
+    return DELIVERY_QUEUED;
+}
+
+static bool queue_has_room(const struct worker *w, const struct session *s, size_t cost)
+{
+    const struct outbox *out = s->out;
+    uint64_t window = session_link(s) && session_link(s)->quota > out->in_flight
+                          ? session_link(s)->quota - out->in_flight
+                          : 0;
+
+    return fifo_waiting(&out->q1) < w->limits->max_queue_messages + window &&
+           (out->q1_bytes + cost <= w->limits->max_queue_bytes || fifo_empty(&out->q1));
+}
+
+/* Makes the oldest message that was never sent give way.  Its place keeps its packet id. */
+static bool drop_oldest(struct worker *w, struct outbox *out)
+{
+    for (uint64_t i = out->q1.next; i != out->q1.tail; i++) {
+        struct entry *e = fifo_at(&out->q1, i);
+        if (e->state == ENTRY_WAITING && !e->sent_before) {
+            out->q1_bytes -= e->message->wire_len;
+            message_unref(e->message);
+            e->message = NULL;
+            e->state = ENTRY_DONE;
+            COUNT(w, dropped_queue_full);
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum delivery deliver_qos12(struct worker *w, struct session *s, const struct entry *entry)
+{
+    struct outbox *out = outbox_of(s);
+    size_t cost = entry->message->wire_len;
+
+    if (UNLIKELY(!queue_has_room(w, s, cost))) {
+        if (w->limits->queue_full == QUEUE_DROP_NEW || !drop_oldest(w, out)) {
+            COUNT(w, dropped_queue_full);
+            return drop(entry->message, DELIVERY_FULL);
+        }
+    }
+    out->q1_bytes += cost;
+    push(w, s, &out->q1, entry);
+    return DELIVERY_QUEUED;
+}
+
+enum delivery session_deliver(struct worker *w, struct session *s, struct message *m,
+                              unsigned qos, bool retain, uint32_t sub_id, uint16_t share)
+{
+    struct entry entry = {.message = m,
+                          .sub_id = sub_id,
+                          .share = share,
+                          .qos = (uint8_t)qos & 3,
+                          .retain = retain,
+                          .state = ENTRY_WAITING};
+    enum delivery how;
+
+    w->deliveries++;
+    COUNT(w, routed);
+    lock_take(&s->lock);
+    if (UNLIKELY(s->dead)) {
+        COUNT(w, dropped_session_ended);
+        how = drop(m, DELIVERY_DROPPED);
+    } else if (qos == 0) {
+        how = deliver_qos0(w, s, &entry);
+    } else {
+        how = deliver_qos12(w, s, &entry);
+    }
+    lock_drop(&s->lock);
+    return how;
+}
+
+uint64_t session_queued(struct session *s)
+{
+    lock_take(&s->lock);
+    uint64_t n = s->out ? (s->out->q0.tail - s->out->q0.head) + (s->out->q1.tail - s->out->q1.head)
+                        : 0;
+    lock_drop(&s->lock);
+    return n;
+}
+
+uint64_t session_room(struct worker *w, struct session *s)
+{
+    uint64_t room = w->limits->max_queue_messages;
+
+    lock_take(&s->lock);
+    if (s->out) {
+        uint64_t waiting = fifo_waiting(&s->out->q1);
+        bool heavy = s->out->q1_bytes + s->out->q0_bytes > w->limits->qos0_queue_bytes / 2;
+        room = heavy || waiting >= room ? 0 : room - waiting;
+    }
+    if (session_link(s) && session_link(s)->blocked)
+        room = 0;
+    lock_drop(&s->lock);
+    return room;
+}
+
+/* -- Connection -- */
+
+/* What was in flight waits again: the next connection gets it from the start, in order.
+ * RELEASED entries stay RELEASED and get their PUBREL again. */
+static void rewind_in_flight(struct outbox *out)
+{
+    struct fifo *f = &out->q1;
+
+    for (uint64_t i = f->head; i != f->next; i++) {
+        struct entry *e = fifo_at(f, i);
+        if (e->state == ENTRY_SENT)
+            e->state = ENTRY_WAITING;
+        e->in_flight = 0;
+    }
+    f->next = f->head;
+    out->in_flight = 0;
+}
+
+void session_attach(struct worker *w, struct session *s, struct link *link, struct str first)
+{
+    lock_take(&s->lock);
+    atomic_store_explicit(&s->link, link, memory_order_relaxed);
+    s->dirty = false;
+    lock_drop(&s->lock);
+    session_flush(w, s, first);
+}
+
+void session_detach(struct worker *w, struct session *s)
+{
+    lock_take(&s->lock);
+    if (session_link(s))
+        alias_table_free(&session_link(s)->aliases);
+    atomic_store_explicit(&s->link, NULL, memory_order_relaxed);
+    if (s->out) {
+        struct fifo *q0 = &s->out->q0;
+        COUNT_N(w, dropped_connection_lost, q0->tail - q0->head);
+        for (uint64_t i = q0->head; i != q0->tail; i++)
+            message_unref(fifo_at(q0, i)->message);
+        fifo_fini(q0);
+        s->out->q0_bytes = 0;
+        rewind_in_flight(s->out);
+        if (fifo_empty(&s->out->q1))
+            fifo_trim(&s->out->q1);
+    }
+    lock_drop(&s->lock);
+}
+
+/* -- Acknowledgements -- */
+
+/* Takes finished entries off the head. */
+static void settle(struct outbox *out)
+{
+    struct fifo *f = &out->q1;
+
+    while (f->head != f->next && fifo_at(f, f->head)->state == ENTRY_DONE)
+        f->head++;
+    fifo_trim(f);
+}
+
+static void entry_forget(struct outbox *out, struct entry *e)
+{
+    if (e->message) {
+        out->q1_bytes -= e->message->wire_len;
+        message_unref(e->message);
+        e->message = NULL;
+    }
+}
+
+static void entry_finish(struct worker *w, struct session *s, struct entry *e)
+{
+    entry_forget(s->out, e);
+    e->state = ENTRY_DONE;
+    if (e->in_flight) {
+        e->in_flight = 0;
+        s->out->in_flight--;
+    }
+    settle(s->out);
+    if (fifo_waiting(&s->out->q1) > 0)
+        session_mark_dirty(w, s);
+}
+
+static struct entry *find_sent(struct session *s, uint16_t packet_id, int *err)
+{
+    uint64_t at;
+    struct entry *e = s->out ? fifo_find(&s->out->q1, packet_id, &at) : NULL;
+
+    if (!e || !e->in_flight) {
+        *err = RC_PACKET_ID_NOT_FOUND;
+        return NULL;
+    }
+    *err = 0;
+    return e;
+}
+
+int session_puback(struct worker *w, struct session *s, uint16_t packet_id, uint8_t reason)
+{
+    int err;
+
+    lock_take(&s->lock);
+    struct entry *e = find_sent(s, packet_id, &err);
+    if (e && (e->qos != 1 || e->state != ENTRY_SENT))
+        err = RC_PROTOCOL_ERROR;
+    else if (e) {
+        if (reason >= 0x80)
+            COUNT(w, dropped_refused_by_client);
+        else
+            COUNT(w, delivered_qos1);
+        entry_finish(w, s, e);
+    }
+    lock_drop(&s->lock);
+    return err;
+}
+
+int session_pubrec(struct worker *w, struct session *s, uint16_t packet_id, uint8_t reason,
+                   bool *release)
+{
+    int err;
+
+    *release = false;
+    lock_take(&s->lock);
+    struct entry *e = find_sent(s, packet_id, &err);
+    if (e && (e->qos != 2 || e->state == ENTRY_WAITING)) {
+        err = RC_PROTOCOL_ERROR;
+    } else if (e && reason >= 0x80 && e->state == ENTRY_SENT) {
+        COUNT(w, dropped_refused_by_client); /* [MQTT-4.4.0-2] */
+        entry_finish(w, s, e);
+    } else if (e) {
+        entry_forget(s->out, e);
+        e->state = ENTRY_RELEASED;
+        *release = true;
+    }
+    lock_drop(&s->lock);
+    return err;
+}
+
+int session_pubcomp(struct worker *w, struct session *s, uint16_t packet_id, uint8_t reason)
+{
+    int err;
+
+    lock_take(&s->lock);
+    struct entry *e = find_sent(s, packet_id, &err);
+    if (e && (e->qos != 2 || e->state != ENTRY_RELEASED))
+        err = RC_PROTOCOL_ERROR;
+    else if (e) {
+        COUNT(w, delivered_qos2);
+        entry_finish(w, s, e);
+    }
+    lock_drop(&s->lock);
+    return err;
+}
+
+/* -- The end -- */
+
+/* Queued messages that came through a shared group go to another member, if the
+ * protocol lets them [MQTT-4.8.2-5]: a QoS 2 message once sent does not. */
+static void bury_entry(struct worker *w, struct session *s, struct entry *e)
+{
+    bool may_move = e->share != 0 && e->message && (e->qos == 1 || !e->sent_before);
+
+    if (may_move && share_redeliver(w, s, e))
+        return; /* the reference went along */
+    if (e->message)
+        message_unref(e->message);
+    if (e->state == ENTRY_RELEASED)
+        COUNT(w, delivered_qos2); /* the client has it; only its PUBCOMP is missing */
+    else
+        COUNT(w, dropped_session_ended);
+}
+
+void session_bury(struct worker *w, struct session *s)
+{
+    struct outbox *out;
+
+    lock_take(&s->lock);
+    ASSERT(!s->dead);
+    s->dead = true;
+    atomic_store_explicit(&s->link, NULL, memory_order_relaxed);
+    out = s->out;
+    s->out = NULL;
+    bool last = s->pins == 0;
+    lock_drop(&s->lock);
+
+    if (out) {
+        for (uint64_t i = out->q0.head; i != out->q0.tail; i++) {
+            message_unref(fifo_at(&out->q0, i)->message);
+            COUNT(w, dropped_session_ended);
+        }
+        for (uint64_t i = out->q1.head; i != out->q1.tail; i++) {
+            if (fifo_at(&out->q1, i)->state != ENTRY_DONE)
+                bury_entry(w, s, fifo_at(&out->q1, i));
+        }
+        fifo_fini(&out->q0);
+        fifo_fini(&out->q1);
+        free(out);
+    }
+    if (last)
+        qsbr_retire(w->slot, s, session_release);
+}

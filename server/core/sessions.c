@@ -1,0 +1,433 @@
+#include "core/sessions.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/wheel.h"
+#include "core/broker.h"
+#include "core/session.h"
+#include "core/subscribe.h"
+#include "core/will.h"
+#include "mqtt/reason.h"
+
+enum { BUCKETS_FIRST = 1024, TICK_TIMERS = 1000 };
+
+/* What a session has in addition while its client is away. */
+struct away {
+    struct wheel_timer timer;
+    struct session *session;
+    uint64_t will_ms; /* when the delayed will is due; 0: no will waits */
+    uint64_t end_ms;  /* when the session expires; UINT64_MAX: never */
+};
+
+struct sessions {
+    pthread_mutex_t mutex;
+    struct session **buckets;
+    uint32_t bucket_count;
+    uint64_t total, connected;
+    uint64_t last_serial;
+    struct wheel wheel; /* of the away; driven by whoever ticks */
+    bool wheel_started;
+    /* Filled while the wheel advances; worked off without the mutex. */
+    uint64_t now_ms;
+    struct session *over;
+    struct will *wills;
+};
+
+/* -- The table -- */
+
+struct sessions *sessions_new(void)
+{
+    struct sessions *t = xcalloc(1, sizeof *t);
+
+    pthread_mutex_init(&t->mutex, NULL);
+    t->bucket_count = BUCKETS_FIRST;
+    t->buckets = xcalloc(t->bucket_count, sizeof(struct session *));
+    return t;
+}
+
+void sessions_free(struct sessions **t)
+{
+    if (!*t)
+        return;
+    ASSERT((*t)->total == 0);
+    pthread_mutex_destroy(&(*t)->mutex);
+    free((*t)->buckets);
+    free(*t);
+    *t = NULL;
+}
+
+static struct session **place_of(struct sessions *t, struct str id, uint32_t hash)
+{
+    struct session **p = &t->buckets[hash & (t->bucket_count - 1)];
+
+    while (*p && !((*p)->hash == hash && str_eq(session_id(*p), id)))
+        p = &(*p)->chain;
+    return p;
+}
+
+static void table_grow(struct sessions *t)
+{
+    uint32_t cap = t->bucket_count * 2;
+    struct session **buckets = xcalloc(cap, sizeof(struct session *));
+
+    for (uint32_t i = 0; i < t->bucket_count; i++) {
+        for (struct session *s = t->buckets[i], *next; s; s = next) {
+            next = s->chain;
+            s->chain = buckets[s->hash & (cap - 1)];
+            buckets[s->hash & (cap - 1)] = s;
+        }
+    }
+    free(t->buckets);
+    t->buckets = buckets;
+    t->bucket_count = cap;
+}
+
+static struct session *find(struct sessions *t, struct str id)
+{
+    return *place_of(t, id, (uint32_t)hash_bytes(id.ptr, id.len));
+}
+
+static struct session *insert_new(struct sessions *t, struct str id, const struct str *username)
+{
+    struct session *s = session_new(id, ++t->last_serial);
+    struct session **p = place_of(t, id, s->hash);
+
+    ASSERT(!*p);
+    *p = s;
+    if (username)
+        s->username = str_dup(*username);
+    if (++t->total > t->bucket_count)
+        table_grow(t);
+    return s;
+}
+
+static void unlink_session(struct sessions *t, struct session *s)
+{
+    *place_of(t, session_id(s), s->hash) = s->chain;
+    s->chain = NULL;
+    t->total--;
+}
+
+static void on_due(void *arg, struct wheel_timer *timer);
+
+static struct wheel *wheel_of(struct sessions *t, uint64_t now_ms)
+{
+    if (!t->wheel_started) {
+        wheel_init(&t->wheel, now_ms);
+        wheel_kind(&t->wheel, 0, on_due, t);
+        t->wheel_started = true;
+    }
+    return &t->wheel;
+}
+
+/* Arms the timer for whichever comes first, the will or the end. */
+static void away_arm(struct sessions *t, struct away *a)
+{
+    uint64_t due = a->will_ms && a->will_ms < a->end_ms ? a->will_ms : a->end_ms;
+    if (due != UINT64_MAX)
+        wheel_add(&t->wheel, &a->timer, due);
+}
+
+static void away_cancel(struct sessions *t, struct session *s)
+{
+    if (s->away) {
+        wheel_cancel(&t->wheel, &s->away->timer);
+        free(s->away);
+        s->away = NULL;
+    }
+}
+
+/* The session is in no table and has no connection: nothing is left but its remains. */
+static void end_session(struct worker *w, struct session *s)
+{
+    will_publish(w, s);
+    session_unsubscribe_all(w, s);
+    session_bury(w, s);
+}
+
+/* -- Claims -- */
+
+static bool same_user(const struct session *s, const struct claim *claim)
+{
+    if (!s->username || !claim->has_username)
+        return !s->username && !claim->has_username;
+    return str_eq(str_of(s->username), claim->username);
+}
+
+static void grant(struct sessions *t, struct claim *claim, struct session *s, bool present)
+{
+    claim->session = s;
+    claim->present = present;
+    claim->waiting_for = NULL;
+    s->attached = true;
+    t->connected++;
+}
+
+/* A new session in the place of an old one, for the same client id and user. */
+static void grant_anew(struct sessions *t, struct claim *claim, struct session *old)
+{
+    struct str username = str_of(old->username);
+
+    unlink_session(t, old);
+    grant(t, claim, insert_new(t, session_id(old), old->username ? &username : NULL), false);
+}
+
+/* An away session is resumed, or replaced by a new one.  Returns the old one to end. */
+static struct session *grant_away(struct sessions *t, struct claim *claim, struct session *s)
+{
+    away_cancel(t, s);
+    if (!claim->clean_start) {
+        will_free(&s->will); /* back in time: the will is not sent [MQTT-3.1.3-9] */
+        grant(t, claim, s, true);
+        return NULL;
+    }
+    grant_anew(t, claim, s);
+    return s;
+}
+
+enum claim_result sessions_claim(struct worker *w, struct claim *claim)
+{
+    struct sessions *t = w->broker->sessions;
+    struct session *old = NULL;
+    struct claim *superseded = NULL;
+    enum claim_result result = CLAIM_GRANTED;
+
+    pthread_mutex_lock(&t->mutex);
+    struct session *s = find(t, claim->client_id);
+    if (!s) {
+        if (w->limits->max_sessions && t->total >= w->limits->max_sessions)
+            result = CLAIM_LIMIT;
+        else
+            grant(t, claim,
+                  insert_new(t, claim->client_id, claim->has_username ? &claim->username : NULL),
+                  false);
+    } else if (!same_user(s, claim)) {
+        result = CLAIM_FOREIGN;
+    } else if (!s->attached) {
+        old = grant_away(t, claim, s);
+    } else {
+        superseded = s->claim;
+        s->claim = claim;
+        claim->waiting_for = s;
+        result = CLAIM_WAITING;
+        lock_take(&s->lock);
+        if (session_link(s)) /* [MQTT-3.1.4-3] */
+            session_link(s)->ops->kick(session_link(s), RC_TAKEN_OVER);
+        lock_drop(&s->lock);
+    }
+    if (superseded)
+        superseded->waiting_for = NULL;
+    pthread_mutex_unlock(&t->mutex);
+
+    if (superseded)
+        superseded->ready(superseded, CLAIM_SUPERSEDED);
+    if (old)
+        end_session(w, old);
+    return result;
+}
+
+bool sessions_cancel(struct worker *w, struct claim *claim)
+{
+    struct sessions *t = w->broker->sessions;
+    bool withdrawn = false;
+
+    pthread_mutex_lock(&t->mutex);
+    if (claim->waiting_for) {
+        claim->waiting_for->claim = NULL;
+        claim->waiting_for = NULL;
+        withdrawn = true;
+    }
+    pthread_mutex_unlock(&t->mutex);
+    return withdrawn;
+}
+
+/* -- Letting go -- */
+
+static void go_away(struct worker *w, struct sessions *t, struct session *s)
+{
+    struct away *a = xcalloc(1, sizeof *a);
+
+    a->session = s;
+    a->end_ms = s->expiry == EXPIRY_NEVER ? UINT64_MAX : w->now_ms + s->expiry * 1000ull;
+    if (s->will)
+        a->will_ms = w->now_ms + s->will->delay * 1000ull;
+    s->away = a;
+    wheel_of(t, w->now_ms);
+    away_arm(t, a);
+}
+
+void sessions_release(struct worker *w, struct session *s)
+{
+    struct sessions *t = w->broker->sessions;
+    struct session *old = NULL;
+
+    if (s->will && s->will->delay == 0)
+        will_publish(w, s);
+
+    pthread_mutex_lock(&t->mutex);
+    struct claim *claim = s->claim;
+    s->claim = NULL;
+    s->attached = false;
+    t->connected--;
+    if (claim && s->expiry > 0) {
+        old = grant_away(t, claim, s);
+    } else if (claim) { /* the session ends with its connection, whatever the claimant wants */
+        grant_anew(t, claim, s);
+        old = s;
+    } else if (s->expiry > 0) {
+        go_away(w, t, s);
+    } else {
+        unlink_session(t, s);
+        old = s;
+    }
+    pthread_mutex_unlock(&t->mutex);
+
+    if (old)
+        end_session(w, old);
+    if (claim)
+        claim->ready(claim, CLAIM_GRANTED);
+}
+
+size_t sessions_assign_id(struct worker *w, char *buf, size_t cap)
+{
+    struct sessions *t = w->broker->sessions;
+
+    for (;;) {
+        int len = snprintf(buf, cap, "%s%016llx", w->limits->client_id_prefix,
+                           (unsigned long long)rand_u64());
+        ASSERT(len > 0 && (size_t)len < cap);
+        pthread_mutex_lock(&t->mutex);
+        bool taken = find(t, (struct str){buf, (size_t)len}) != NULL;
+        pthread_mutex_unlock(&t->mutex);
+        if (!taken) /* [MQTT-3.2.2-16] */
+            return (size_t)len;
+    }
+}
+
+/* -- Time -- */
+
+/* Called while the wheel advances, table mutex held: notes what has to be done. */
+static void on_due(void *arg, struct wheel_timer *timer)
+{
+    struct sessions *t = arg;
+    struct away *a = CONTAINER_OF(timer, struct away, timer);
+    struct session *s = a->session;
+
+    if (a->end_ms <= t->now_ms) {
+        free(a);
+        s->away = NULL;
+        unlink_session(t, s);
+        s->chain = t->over;
+        t->over = s;
+        return;
+    }
+    if (a->will_ms && a->will_ms <= t->now_ms) {
+        s->will->next = t->wills;
+        t->wills = s->will;
+        s->will = NULL;
+        a->will_ms = 0;
+    }
+    away_arm(t, a);
+}
+
+void sessions_tick(struct worker *w)
+{
+    struct sessions *t = w->broker->sessions;
+
+    pthread_mutex_lock(&t->mutex);
+    wheel_of(t, w->now_ms);
+    t->now_ms = w->now_ms;
+    wheel_advance(&t->wheel, w->now_ms, TICK_TIMERS);
+    struct session *over = t->over;
+    struct will *wills = t->wills;
+    t->over = NULL;
+    t->wills = NULL;
+    pthread_mutex_unlock(&t->mutex);
+
+    while (wills) {
+        struct will *will = wills;
+        wills = will->next;
+        will_send(w, will);
+    }
+    while (over) {
+        struct session *s = over;
+        over = s->chain;
+        COUNT(w, sessions_expired);
+        end_session(w, s);
+    }
+}
+
+void sessions_end_all(struct worker *w)
+{
+    struct sessions *t = w->broker->sessions;
+
+    pthread_mutex_lock(&t->mutex);
+    for (uint32_t i = 0; i < t->bucket_count; i++) {
+        for (struct session **p = &t->buckets[i]; *p;) {
+            struct session *s = *p;
+            if (s->attached) {
+                p = &s->chain;
+                continue;
+            }
+            away_cancel(t, s);
+            will_free(&s->will); /* the broker ends, not the session: no will is due */
+            *p = s->chain;
+            t->total--;
+            s->chain = t->over;
+            t->over = s;
+        }
+    }
+    struct session *over = t->over;
+    t->over = NULL;
+    pthread_mutex_unlock(&t->mutex);
+    while (over) {
+        struct session *s = over;
+        over = s->chain;
+        end_session(w, s);
+    }
+}
+
+/* -- For those who look in -- */
+
+struct sessions_stats sessions_stats(struct sessions *t)
+{
+    pthread_mutex_lock(&t->mutex);
+    struct sessions_stats stats = {.total = t->total, .connected = t->connected};
+    pthread_mutex_unlock(&t->mutex);
+    return stats;
+}
+
+void sessions_each(struct sessions *t, bool (*each)(void *arg, struct session *s), void *arg)
+{
+    bool more = true;
+
+    pthread_mutex_lock(&t->mutex);
+    for (uint32_t i = 0; more && i < t->bucket_count; i++) {
+        for (struct session *s = t->buckets[i]; more && s; s = s->chain)
+            more = each(arg, s);
+    }
+    pthread_mutex_unlock(&t->mutex);
+}
+
+bool sessions_kick(struct sessions *t, struct str client_id, uint8_t reason)
+{
+    bool kicked = false;
+
+    pthread_mutex_lock(&t->mutex);
+    struct session *s = find(t, client_id);
+    if (s) {
+        lock_take(&s->lock);
+        if (session_link(s)) {
+            session_link(s)->ops->kick(session_link(s), reason);
+            kicked = true;
+        }
+        lock_drop(&s->lock);
+    }
+    pthread_mutex_unlock(&t->mutex);
+    return kicked;
+}

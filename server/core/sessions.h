@@ -1,0 +1,76 @@
+/* All sessions by client id: who owns which, takeover, expiry [MQTT 3.1.4, 4.1].
+ *
+ * One mutex guards the table, `attached`, `claim` and `away` of every session, and is held
+ * for short look-ups only.  An attached session belongs to its connection's worker.  A
+ * second CONNECT with the same id makes a claim: the old connection is kicked with 0x8E
+ * and, once its worker has let go, the session passes to the claimant as it stands. */
+#ifndef SKEP_CORE_SESSIONS_H
+#define SKEP_CORE_SESSIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "core/worker.h"
+
+struct session;
+struct sessions;
+
+enum claim_result {
+    CLAIM_GRANTED,    /* claim.session is the caller's now */
+    CLAIM_WAITING,    /* the old connection has to let go first; ready() will be called */
+    CLAIM_SUPERSEDED, /* yet another connection with this id came */
+    CLAIM_FOREIGN,    /* the session belongs to another user */
+    CLAIM_LIMIT,      /* max_sessions */
+};
+
+/* Lives in the connecting client until granted, refused or cancelled. */
+struct claim {
+    struct session *session; /* when granted */
+    bool present;            /* it existed before [MQTT-3.2.2-3] */
+    /* Asked for; the strings are needed during sessions_claim() only. */
+    struct str client_id;
+    struct str username;
+    bool has_username;
+    bool clean_start;
+    /* Called once after CLAIM_WAITING, on some other worker's thread: carry the result to
+     * the claim's own. */
+    void (*ready)(struct claim *claim, enum claim_result result);
+    struct session *waiting_for; /* guarded by the table's mutex */
+};
+
+struct sessions *sessions_new(void);
+void sessions_free(struct sessions **sessions);
+
+enum claim_result sessions_claim(struct worker *w, struct claim *claim);
+
+/* True: withdrawn, ready() will not be called.  False: it was or is being called. */
+bool sessions_cancel(struct worker *w, struct claim *claim);
+
+/* The owner's connection is over and session_detach() was called.  Publishes the will or
+ * sets its delay, keeps the session for s->expiry seconds or ends it, or hands it to the
+ * claimant.  `s` is not the caller's any more. */
+void sessions_release(struct worker *w, struct session *s);
+
+/* A unique id for a client that gave none: prefix and 16 hex digits.  Returns its length. */
+size_t sessions_assign_id(struct worker *w, char *buf, size_t cap);
+
+/* Due expiries and wills; see broker_tick(). */
+void sessions_tick(struct worker *w);
+
+/* Ends every session that is away; all connections are gone.  At shutdown, and for tests. */
+void sessions_end_all(struct worker *w);
+
+struct sessions_stats {
+    uint64_t total, connected;
+};
+struct sessions_stats sessions_stats(struct sessions *sessions);
+
+/* Calls each for every session until it returns false; table mutex held: be brief. */
+void sessions_each(struct sessions *sessions, bool (*each)(void *arg, struct session *s),
+                   void *arg);
+
+/* Ends the connection of that client id with a reason; false when not connected. */
+bool sessions_kick(struct sessions *sessions, struct str client_id, uint8_t reason);
+
+#endif

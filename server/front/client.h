@@ -1,0 +1,161 @@
+/* One MQTT client, from accept to close.
+ *
+ *   NEW ── CONNECT ──> DECIDING ──> CLAIMING ──> LIVE ──> CLOSING
+ *    │                    │            │                     ^
+ *    └────────────────────┴────────────┴─────────────────────┘
+ *
+ *   DECIDING  a hook (authentication) has yet to answer; AUTH may come [MQTT-3.1.2-30]
+ *   CLAIMING  another connection has the session and is letting go of it
+ *   CLOSING   a last packet was written, or nothing may be; what arrives is ignored
+ *
+ * Only an attempt that has to wait keeps a copy of its CONNECT; it is decoded again when
+ * the answer is there.
+ *
+ * Threads: everything runs on the client's own loop.  Other workers reach it only through
+ * its `link`, under the session's lock. */
+#ifndef SKEP_FRONT_CLIENT_H
+#define SKEP_FRONT_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/wheel.h"
+#include "core/link.h"
+#include "core/sessions.h"
+#include "front/desk.h"
+#include "mqtt/encode.h"
+#include "mqtt/reason.h"
+#include "net/conn.h"
+
+struct entrance;
+struct policy;
+struct retained_cursor;
+struct session;
+
+enum { CLIENT_MAGIC = 0xc11e17aa };
+
+#define CLIENT_STATES(X)                                                                           \
+    X(CLIENT_NEW)                                                                                  \
+    X(CLIENT_DECIDING)                                                                             \
+    X(CLIENT_CLAIMING)                                                                             \
+    X(CLIENT_LIVE)                                                                                 \
+    X(CLIENT_CLOSING)
+
+#define CLIENT_STATE_NAME(name) name,
+enum client_state { CLIENT_STATES(CLIENT_STATE_NAME) };
+#undef CLIENT_STATE_NAME
+
+/* Retained messages on their way to a new subscription. */
+struct replay {
+    struct replay *next;
+    struct retained_cursor *cursor;
+    uint32_t sub_id;
+    uint8_t options;
+};
+
+/* What few clients need, or only for a while. */
+struct client_extra {
+    struct claim claim;
+    enum claim_result claim_result;
+    char **aliases; /* incoming topic aliases: alias - 1 -> topic [MQTT-3.3.2-12] */
+    uint16_t *alias_lens;
+    uint16_t alias_count;
+    struct replay *replays; /* oldest first */
+    bool replay_listed;
+    double message_tokens, byte_tokens; /* rate limits */
+    uint64_t tokens_ms;
+    char assigned_id[64];
+    uint8_t assigned_len;
+    struct client *owner;
+    char *connect; /* body of the CONNECT that waits for an answer */
+    uint32_t connect_len;
+};
+
+struct client {
+    unsigned magic;
+    uint8_t state;         /* enum client_state */
+    uint8_t version;       /* enum mqtt_version; 0 before CONNECT */
+    bool talking : 1;      /* on the desk's list */
+    bool paused : 1;       /* on the desk's list */
+    bool gone : 1;         /* the connection is closed; memory waits for `pending` */
+    bool problem_info : 1; /* [MQTT-3.1.2-29] */
+    bool has_username : 1;
+    bool settled : 1;      /* CONNACK with success was written */
+    uint16_t keep_alive;       /* seconds, 0: off */
+    uint16_t unacked;          /* QoS 1 PUBLISHes since acknowledgements last went out */
+    _Atomic uint16_t pending;  /* tasks under way that will come back to this client */
+    _Atomic uint8_t kicked;    /* reason; 0: not */
+    struct link link;
+    struct conn *conn;
+    struct session *session; /* ours while LIVE */
+    struct desk *desk;
+    const struct policy *policy;
+    struct client_extra *extra; /* NULL until needed */
+    char *auth_method;          /* of enhanced authentication, NULL: none */
+    uint8_t *ctl;               /* control packets to send, NULL: none */
+    uint32_t ctl_len, ctl_cap;
+    uint64_t heard_ms; /* when the last packet came */
+    struct wheel_timer timer;
+    struct client *next, **prev; /* of the desk */
+    struct str server_reference; /* for the last packet; borrowed for that call */
+};
+
+extern const struct conn_handler client_handler;
+
+struct client_extra *client_extra(struct client *c);
+/* Gives back what connecting needed and nobody needs any more. */
+void client_extra_trim(struct client *c);
+
+/* Any thread: run fn(c) on the client's loop.  The caller has counted it in c->pending
+ * while the client could not go; fn is left out if it is gone by then. */
+void client_post(struct client *c, void (*fn)(struct client *c));
+
+/* Room for `need` more control bytes, to be sent at the end of the turn. */
+struct mqtt_out client_out(struct client *c, size_t need);
+void client_out_done(struct client *c, const struct mqtt_out *out);
+
+/* Sends what is pending, as far as the socket takes it. */
+void client_flush(struct client *c);
+
+/* The end, for a protocol reason: DISCONNECT (MQTT 5) or CONNACK says why where it may,
+ * then the connection is closed.  text may be NULL. */
+void client_end(struct client *c, uint8_t reason, const char *text);
+
+/* Closes without a word. */
+void client_close(struct client *c, enum conn_cause cause);
+
+/* Stops reading for a while: a rate limit, memory pressure.  The desk resumes it. */
+void client_hold(struct client *c);
+
+/* Handlers of packets, each in a file of its own.  They answer by client_out() or end the
+ * client. */
+void client_connect(struct client *c, const struct mqtt_frame *frame);
+void client_publish(struct client *c, const struct mqtt_frame *frame);
+void client_ack(struct client *c, const struct mqtt_frame *frame);
+void client_subscribe(struct client *c, const struct mqtt_frame *frame);
+void client_unsubscribe(struct client *c, const struct mqtt_frame *frame);
+void client_disconnect(struct client *c, const struct mqtt_frame *frame);
+void client_auth(struct client *c, const struct mqtt_frame *frame);
+
+/* front/connect.c: the claim was decided, see client_extra.claim_result. */
+void client_claim_decided(struct client *c);
+
+/* AUTH to the client. */
+void client_put_auth(struct client *c, uint8_t reason, struct str method, struct str data);
+
+/* front/replay.c: the next slice of retained messages; false when it must wait for room. */
+void client_replay_start(struct client *c, struct str filter, unsigned options, uint32_t sub_id);
+bool client_replay(struct client *c);
+void client_replay_wake(struct client *c);
+void client_replay_stop(struct client *c);
+
+/* front/publish.c: a client held for its rate may be read from again. */
+bool client_rate_recovered(struct client *c);
+
+/* A reason string, or none if the client does not want them or they are switched off. */
+struct str client_reason_string(const struct client *c, uint8_t type, const char *text);
+
+/* For timers and tasks. */
+void client_on_timer(void *desk, struct wheel_timer *timer);
+
+#endif

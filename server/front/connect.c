@@ -1,0 +1,454 @@
+/* CONNECT, from the decoded packet to CONNACK [MQTT 3.1, 3.2]. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "core/broker.h"
+#include "core/session.h"
+#include "core/will.h"
+#include "front/client.h"
+#include "front/entrance.h"
+#include "front/hooks.h"
+#include "mqtt/topic.h"
+
+enum { CONNACK_ROOM = 1024, V31_CLIENT_ID_MAX = 23 };
+
+/* Everything about one attempt that does not outlive the call. */
+struct attempt {
+    struct client *c;
+    struct mqtt_connect p;
+    struct str packet; /* its body */
+    struct conn_facts facts;
+    struct str client_id; /* as sent or as assigned */
+    struct str username;  /* the client's own, or what the transport vouches for */
+    bool has_username;
+    bool vouched; /* by a verified certificate or a pre-shared key */
+    bool assigned;
+    struct hook_answer answer;
+};
+
+/* -- Checks, each answering 0 or a reason -- */
+
+static int check_version(struct attempt *a)
+{
+    static const unsigned bit[] = {
+        [MQTT_31] = VERSION_3_1, [MQTT_311] = VERSION_3_1_1, [MQTT_50] = VERSION_5};
+    return a->c->policy->versions & bit[a->p.version] ? 0 : RC_UNSUPPORTED_VERSION;
+}
+
+static int check_client_id(struct attempt *a)
+{
+    const struct limits *l = a->c->desk->w->limits;
+    size_t len = a->p.client_id.len;
+
+    if (len > l->max_client_id)
+        return RC_CLIENT_ID_INVALID;
+    if (a->p.version == MQTT_31)
+        return len == 0 || (len > V31_CLIENT_ID_MAX && !l->v31_long_client_id)
+                   ? RC_CLIENT_ID_INVALID /* [MQTT-V31-5] [MQTT-V31-6] */
+                   : 0;
+    if (len == 0 && (!l->empty_client_id || (a->p.version == MQTT_311 && !a->p.clean_start)))
+        return RC_CLIENT_ID_INVALID; /* [MQTT-3.1.3-8] */
+    return 0;
+}
+
+static int check_will(struct attempt *a)
+{
+    const struct limits *l = a->c->desk->w->limits;
+
+    if (!a->p.has_will)
+        return 0;
+    if (a->p.will.qos > l->maximum_qos)
+        return RC_QOS_NOT_SUPPORTED; /* [MQTT-3.2.2-12] */
+    if (a->p.will.retain && !l->retain)
+        return RC_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-13] */
+    if (a->p.will.topic.len > l->max_topic_length ||
+        topic_name_check(a->p.will.topic, l->max_topic_levels) != TOPIC_OK ||
+        str_starts(a->p.will.topic, STR("$SYS/")))
+        return RC_TOPIC_INVALID;
+    return 0;
+}
+
+/* -- Who is it? -- */
+
+static void identify(struct attempt *a)
+{
+    const struct policy *policy = a->c->policy;
+
+    conn_facts(a->c->conn, &a->facts);
+    a->has_username = a->p.has_username;
+    a->username = a->p.username;
+    if (policy->username_from != USERNAME_NONE && a->facts.cert_verified) {
+        a->username = policy->username_from == USERNAME_CN ? a->facts.cert_cn
+                                                           : a->facts.cert_subject;
+        a->has_username = a->vouched = a->username.len > 0;
+    } else if (a->facts.psk_identity.len > 0) {
+        a->vouched = true;
+        if (policy->username_from_psk) {
+            a->username = a->facts.psk_identity;
+            a->has_username = true;
+        }
+    }
+}
+
+/* The chain: enhanced authentication if asked for, then connect hooks, then the
+ * transport's word, then the listener's rule for clients nobody vouches for. */
+static enum hook_verdict decide(struct attempt *a)
+{
+    const struct hooks *hooks = a->c->desk->hooks;
+    enum hook_verdict v = HOOK_NEXT;
+
+    if (a->p.has_auth_method) {
+        if (!hooks->auth) {
+            a->answer.reason = RC_BAD_AUTH_METHOD; /* [MQTT-4.12.0-1] */
+            return HOOK_DENY;
+        }
+        if (!a->c->auth_method)
+            a->c->auth_method = str_dup(a->p.auth_method);
+        v = hooks->auth(hooks->arg, a->c, a->p.auth_method, a->p.auth_data, NULL, &a->answer);
+        if (v == HOOK_NEXT) {
+            a->answer.reason = RC_BAD_AUTH_METHOD;
+            return HOOK_DENY;
+        }
+        return v;
+    }
+    if (hooks->connect)
+        v = hooks->connect(hooks->arg, a->c, &a->p, &a->answer);
+    if (v == HOOK_NEXT)
+        v = a->vouched || a->c->policy->anonymous ? HOOK_ALLOW : HOOK_DENY;
+    return v;
+}
+
+/* -- CONNACK -- */
+
+static uint16_t imposed_keep_alive(const struct attempt *a)
+{
+    const struct limits *l = a->c->desk->w->limits;
+    uint16_t want = a->p.keep_alive;
+
+    if (l->server_keep_alive && a->p.version == MQTT_50)
+        want = l->server_keep_alive;
+    if (l->keep_alive_max && (want == 0 || want > l->keep_alive_max))
+        want = l->keep_alive_max;
+    return want;
+}
+
+static void connack_v5(const struct attempt *a, struct mqtt_connack_out *ack)
+{
+    const struct client *c = a->c;
+    const struct limits *l = c->desk->w->limits;
+
+    ack->receive_maximum = l->receive_maximum;
+    ack->maximum_qos = l->maximum_qos;
+    ack->no_retain = !l->retain;
+    ack->no_wildcard = !l->wildcard_subscriptions;
+    ack->no_subscription_id = !l->subscription_identifiers;
+    ack->no_shared = !l->shared_subscriptions;
+    ack->maximum_packet_size = l->max_packet;
+    ack->topic_alias_maximum = l->topic_alias_maximum;
+    ack->has_server_keep_alive = c->keep_alive != a->p.keep_alive;
+    ack->server_keep_alive = c->keep_alive;
+    ack->has_session_expiry = c->session->expiry != a->p.session_expiry;
+    ack->session_expiry = c->session->expiry;
+    if (a->assigned)
+        ack->assigned_client_id = a->client_id; /* [MQTT-3.1.3-7] */
+    if (a->p.has_auth_method) { /* [MQTT-4.12.0-5] */
+        ack->has_auth_method = true;
+        ack->auth_method = a->p.auth_method;
+        ack->auth_data = a->answer.auth_data;
+    }
+}
+
+static void put_connack(const struct attempt *a, bool present, struct mqtt_out *out)
+{
+    struct mqtt_connack_out ack = {.version = a->p.version,
+                                   .session_present = present,
+                                   .receive_maximum = 65535,
+                                   .maximum_qos = 2};
+
+    if (a->p.version == MQTT_50)
+        connack_v5(a, &ack);
+    mqtt_put_connack(out, &ack, a->c->link.maximum_packet);
+}
+
+/* -- The session -- */
+
+static uint32_t capped(uint32_t value, uint32_t most)
+{
+    return value < most ? value : most;
+}
+
+static void session_settings(struct attempt *a, struct session *s)
+{
+    const struct limits *l = a->c->desk->w->limits;
+
+    s->version = a->p.version;
+    s->expiry = capped(a->p.session_expiry, l->session_expiry_max);
+    will_free(&s->will);
+    if (a->p.has_will) {
+        struct mqtt_will will = a->p.will;
+        uint8_t *props = xmalloc(will.props.len + 1);
+        size_t len = mqtt_props_forward(will.props, props);
+        uint8_t *topic = a->c->desk->topic;
+        uint16_t mount = a->c->policy->mount_len;
+
+        memcpy(topic, a->c->policy->mount_point, mount);
+        memcpy(topic + mount, will.topic.ptr, will.topic.len);
+        will.topic = (struct str){(char *)topic, mount + will.topic.len};
+        will.delay = capped(will.delay, l->will_delay_max);
+        will_set(s, &will, (struct str){(char *)props, len});
+        free(props);
+    }
+}
+
+static void link_settings(struct attempt *a)
+{
+    struct client *c = a->c;
+    const struct limits *l = c->desk->w->limits;
+
+    c->link.version = a->p.version;
+    c->link.quota = a->p.receive_maximum < l->max_inflight ? a->p.receive_maximum : l->max_inflight;
+    c->link.alias_maximum = a->p.topic_alias_maximum;
+    c->problem_info = a->p.request_problem_info;
+    c->has_username = a->has_username;
+    c->keep_alive = imposed_keep_alive(a);
+}
+
+static void arm_keep_alive(struct client *c)
+{
+    struct wheel *wheel = loop_wheel(c->desk->loop);
+
+    if (c->keep_alive)
+        wheel_add(wheel, &c->timer, c->desk->w->now_ms + c->keep_alive * 1500ull);
+    else
+        wheel_cancel(wheel, &c->timer);
+}
+
+static void log_connected(const struct attempt *a, bool present)
+{
+    char peer[CONN_ADDR_MAX];
+
+    if (log_level_get() > LOG_LEVEL_DEBUG)
+        return;
+    log_kv(LOG_LEVEL_DEBUG, "front", "client connected", LOG_STR("client", a->client_id),
+           LOG_TEXT("address", conn_peer(a->c->conn, peer)), LOG_UINT("version", a->p.version),
+           LOG_UINT("keep_alive", a->c->keep_alive), LOG_BOOL("session_present", present));
+}
+
+static void go_live(struct attempt *a, struct session *s, bool present)
+{
+    struct client *c = a->c;
+    struct worker *w = c->desk->w;
+    size_t room = CONNACK_ROOM + a->client_id.len + a->p.auth_method.len + a->answer.auth_data.len;
+    uint8_t *buf = xmalloc(room);
+    struct mqtt_out out = {.ptr = buf, .cap = room};
+
+    c->session = s;
+    link_settings(a);
+    session_settings(a, s);
+    put_connack(a, present, &out);
+    ASSERT(mqtt_out_fits(&out));
+    c->state = CLIENT_LIVE;
+    entrance_settled(c);
+    arm_keep_alive(c);
+    COUNT(w, connects);
+    log_connected(a, present);
+    session_attach(w, s, &c->link, (struct str){(char *)buf, out.need});
+    free(buf);
+}
+
+/* -- Claiming -- */
+
+/* On the worker that let go of the session. */
+static void claim_ready(struct claim *claim, enum claim_result result)
+{
+    struct client_extra *x = CONTAINER_OF(claim, struct client_extra, claim);
+
+    x->claim_result = result;
+    client_post(x->owner, client_claim_decided);
+}
+
+static void refuse_claim(struct client *c, enum claim_result result)
+{
+    if (result == CLAIM_FOREIGN)
+        client_end(c, RC_NOT_AUTHORIZED, "client identifier belongs to another user");
+    else if (result == CLAIM_LIMIT)
+        client_end(c, RC_QUOTA_EXCEEDED, "too many sessions");
+    else
+        client_end(c, RC_SERVER_BUSY, "a newer connection has this client identifier");
+}
+
+static void assign_id(struct attempt *a)
+{
+    struct client_extra *x = client_extra(a->c);
+
+    if (x->assigned_len == 0)
+        x->assigned_len = (uint8_t)sessions_assign_id(a->c->desk->w, x->assigned_id,
+                                                      sizeof x->assigned_id);
+    a->client_id = (struct str){x->assigned_id, x->assigned_len};
+    a->assigned = true;
+}
+
+/* The answer will take a while: keep the packet, and read no further meanwhile.  (During
+ * an authentication exchange reading goes on: AUTH packets come.) */
+static void park(struct attempt *a, enum client_state state, bool keep_reading)
+{
+    struct client *c = a->c;
+    struct client_extra *x = client_extra(c);
+
+    if (!x->connect) {
+        x->connect = xmalloc(a->packet.len);
+        x->connect_len = (uint32_t)a->packet.len;
+        memcpy(x->connect, a->packet.ptr, a->packet.len);
+    }
+    c->state = state;
+    if (!keep_reading)
+        conn_pause(c->conn);
+}
+
+static void unpark(struct client *c)
+{
+    if (conn_paused(c->conn) && !c->paused)
+        conn_resume(c->conn);
+    client_extra_trim(c);
+}
+
+static void claim_session(struct attempt *a)
+{
+    struct client *c = a->c;
+    struct claim *claim = &client_extra(c)->claim;
+
+    if (a->client_id.len == 0)
+        assign_id(a);
+    *claim = (struct claim){.client_id = a->client_id,
+                            .username = a->username,
+                            .has_username = a->has_username,
+                            .clean_start = a->p.clean_start,
+                            .ready = claim_ready};
+    atomic_fetch_add(&c->pending, 1); /* before ready() can be called */
+    enum claim_result result = sessions_claim(c->desk->w, claim);
+    if (result == CLAIM_WAITING) {
+        /* ready() may be under way already: it only posts, so parking now is in time. */
+        park(a, CLIENT_CLAIMING, false);
+        return;
+    }
+    atomic_fetch_sub(&c->pending, 1);
+    if (result == CLAIM_GRANTED)
+        go_live(a, claim->session, claim->present);
+    else
+        refuse_claim(c, result);
+    unpark(c);
+}
+
+/* -- The course of an attempt -- */
+
+static void act_on(struct attempt *a, enum hook_verdict verdict)
+{
+    struct client *c = a->c;
+    struct hook_answer *answer = &a->answer;
+
+    switch (verdict) {
+    case HOOK_ALLOW:
+        claim_session(a);
+        return;
+    case HOOK_PENDING:
+        park(a, CLIENT_DECIDING, false);
+        return;
+    case HOOK_CONTINUE:
+        park(a, CLIENT_DECIDING, true);
+        client_put_auth(c, RC_CONTINUE_AUTH, a->p.auth_method, answer->auth_data);
+        return;
+    case HOOK_DENY:
+    case HOOK_NEXT:
+    default:
+        c->server_reference = answer->server_reference;
+        client_end(c, answer->reason ? answer->reason : RC_NOT_AUTHORIZED,
+                   answer->reason_string.len ? answer->reason_string.ptr : NULL);
+        return;
+    }
+}
+
+static int attempt_decode(struct attempt *a, const struct mqtt_frame *frame)
+{
+    struct client *c = a->c;
+    int err = mqtt_decode_connect(frame, &a->p);
+
+    if (err == 0 || err == RC_UNSUPPORTED_VERSION)
+        c->version = a->p.version;
+    if (err == RC_UNSUPPORTED_VERSION && a->p.version < MQTT_50)
+        c->version = MQTT_311;
+    else if (err == RC_UNSUPPORTED_VERSION)
+        c->version = MQTT_50;
+    else if (err && a->p.version == MQTT_50)
+        c->version = MQTT_50;
+    if (err)
+        return err;
+    c->link.maximum_packet = a->p.maximum_packet_size;
+    c->problem_info = a->p.request_problem_info;
+    a->client_id = a->p.client_id;
+    identify(a);
+    return 0;
+}
+
+void client_connect(struct client *c, const struct mqtt_frame *frame)
+{
+    struct attempt a = {.c = c, .packet = {frame->body.ptr, frame->body.len}};
+    int err = attempt_decode(&a, frame);
+
+    if (err)
+        COUNT(c->desk->w, protocol_errors);
+    if (!err)
+        err = check_version(&a);
+    if (!err)
+        err = check_client_id(&a);
+    if (!err)
+        err = check_will(&a);
+    if (!err && !entrance_connect_rate(c))
+        err = RC_CONNECTION_RATE;
+    if (err) {
+        client_end(c, (uint8_t)err, NULL);
+        return;
+    }
+    act_on(&a, decide(&a));
+}
+
+/* The attempt again, from the packet that was kept. */
+static void attempt_again(struct client *c, struct attempt *a)
+{
+    struct client_extra *x = c->extra;
+    struct mqtt_frame frame = {.type = MQTT_CONNECT, .body = {x->connect, x->connect_len}};
+
+    *a = (struct attempt){.c = c, .packet = frame.body};
+    int err = attempt_decode(a, &frame);
+    ASSERT(err == 0);
+    if (x->assigned_len) {
+        a->client_id = (struct str){x->assigned_id, x->assigned_len};
+        a->assigned = true;
+    }
+}
+
+/* The session is ours, or will not be. */
+void client_claim_decided(struct client *c)
+{
+    struct client_extra *x = c->extra;
+    struct attempt a;
+
+    attempt_again(c, &a);
+    if (x->claim_result == CLAIM_GRANTED)
+        go_live(&a, x->claim.session, x->claim.present);
+    else
+        refuse_claim(c, x->claim_result);
+    unpark(c);
+}
+
+void client_decided(struct client *c, enum hook_verdict verdict, const struct hook_answer *answer)
+{
+    struct attempt a;
+
+    if (c->state != CLIENT_DECIDING)
+        return; /* it left, or ran into its time limit */
+    desk_worker(c->desk);
+    attempt_again(c, &a);
+    a.answer = *answer;
+    act_on(&a, verdict);
+}

@@ -1,0 +1,114 @@
+#include "front/desk.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/wheel.h"
+#include "core/broker.h"
+#include "front/client.h"
+
+enum { TOPIC_ROOM = 65536 + 1, PAUSE_TICK_MS = 50 };
+
+void client_list_add(struct client_list *list, struct client *c)
+{
+    if (list->count == list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 64;
+        list->items = xrealloc(list->items, list->cap * sizeof(struct client *));
+    }
+    list->items[list->count++] = c;
+}
+
+/* Clients held for a rate limit or for memory: those that may be read from again are. */
+static void on_tick(void *desk, struct wheel_timer *timer)
+{
+    struct desk *d = desk;
+    struct worker *w = desk_worker(d);
+    uint32_t kept = 0;
+
+    bool pressure = atomic_load(&w->broker->pressure);
+    for (uint32_t i = 0; i < d->paused.count; i++) {
+        struct client *c = d->paused.items[i];
+        if (pressure || !client_rate_recovered(c)) {
+            d->paused.items[kept++] = c;
+            continue;
+        }
+        c->paused = false;
+        conn_resume(c->conn);
+    }
+    d->paused.count = kept;
+    desk_watch_paused(d);
+}
+
+void desk_watch_paused(struct desk *d)
+{
+    if (d->paused.count > 0 && !wheel_armed(&d->tick))
+        wheel_add(loop_wheel(d->loop), &d->tick, loop_now_ms(d->loop) + PAUSE_TICK_MS);
+}
+
+struct desk *desk_new(struct broker *broker, struct loop *loop, struct door *door,
+                      const struct hooks *hooks)
+{
+    struct desk *d = xcalloc(1, sizeof *d);
+
+    d->door = door;
+    d->hooks = hooks;
+    d->loop = loop;
+    d->w = worker_new(broker, loop_qsbr(loop), loop_index(loop));
+    d->topic = xmalloc(TOPIC_ROOM);
+    wheel_kind(loop_wheel(loop), TIMER_CLIENT, client_on_timer, d);
+    d->tick.kind = TIMER_DESK;
+    wheel_kind(loop_wheel(loop), TIMER_DESK, on_tick, d);
+    return d;
+}
+
+void desk_free(struct desk **desk)
+{
+    struct desk *d = *desk;
+
+    if (!d)
+        return;
+    ASSERT(!d->clients);
+    free(d->talking.items);
+    free(d->replaying.items);
+    free(d->paused.items);
+    free(d->topic);
+    worker_free(&d->w);
+    free(d);
+    *desk = NULL;
+}
+
+/* Each waiting client gets a slice; those that must wait for room leave the list and are put
+ * back by client_replay_wake(). */
+static void replay_slices(struct desk *d)
+{
+    struct client_list *list = &d->replaying;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct client *c = list->items[i];
+        if (client_replay(c))
+            list->items[kept++] = c;
+        else
+            c->extra->replay_listed = false;
+    }
+    list->count = kept;
+    if (kept > 0)
+        loop_again(d->loop);
+}
+
+void desk_turn_end(struct desk *d)
+{
+    desk_worker(d);
+    if (d->replaying.count > 0)
+        replay_slices(d);
+    for (uint32_t i = 0; i < d->talking.count; i++) {
+        struct client *c = d->talking.items[i];
+        if (c) {
+            c->talking = false;
+            client_flush(c);
+        }
+    }
+    d->talking.count = 0;
+    worker_turn_end(d->w);
+    d->turn_open = false;
+}

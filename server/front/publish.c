@@ -1,0 +1,239 @@
+/* PUBLISH from a client: the broker's front door for messages [MQTT 3.3]. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "core/broker.h"
+#include "core/router.h"
+#include "core/session.h"
+#include "front/client.h"
+#include "front/entrance.h"
+#include "mqtt/topic.h"
+
+/* -- Topic aliases [MQTT 3.3.2.3.4] -- */
+
+static bool alias_set(struct client *c, uint16_t alias, struct str topic)
+{
+    struct client_extra *x = client_extra(c);
+
+    if (!x->aliases) {
+        x->alias_count = c->desk->w->limits->topic_alias_maximum;
+        x->aliases = xcalloc(x->alias_count, sizeof(char *));
+        x->alias_lens = xcalloc(x->alias_count, sizeof *x->alias_lens);
+    }
+    if (alias > x->alias_count)
+        return false;
+    char **slot = &x->aliases[alias - 1];
+    if (*slot && str_eq((struct str){*slot, x->alias_lens[alias - 1]}, topic))
+        return true;
+    free(*slot);
+    *slot = str_dup(topic);
+    x->alias_lens[alias - 1] = (uint16_t)topic.len;
+    return true;
+}
+
+static bool alias_get(const struct client *c, uint16_t alias, struct str *topic)
+{
+    const struct client_extra *x = c->extra;
+
+    if (!x || !x->aliases || alias > x->alias_count || !x->aliases[alias - 1])
+        return false;
+    *topic = (struct str){x->aliases[alias - 1], x->alias_lens[alias - 1]};
+    return true;
+}
+
+/* -- Checks: 0, or the reason to end the connection with -- */
+
+static int check_topic(struct client *c, struct mqtt_publish *p)
+{
+    const struct limits *l = c->desk->w->limits;
+
+    if (p->topic.len == 0) {
+        if (p->topic_alias == 0)
+            return c->version == MQTT_50 ? RC_PROTOCOL_ERROR : RC_TOPIC_INVALID;
+        if (p->topic_alias > l->topic_alias_maximum)
+            return RC_TOPIC_ALIAS_INVALID; /* [MQTT-3.3.2-9] */
+        return alias_get(c, p->topic_alias, &p->topic) ? 0 : RC_PROTOCOL_ERROR;
+    }
+    enum topic_fault fault = topic_name_check(p->topic, l->max_topic_levels);
+    if (fault == TOPIC_UTF8 || fault == TOPIC_NUL)
+        return RC_MALFORMED;
+    if (fault != TOPIC_OK || p->topic.len > l->max_topic_length)
+        return RC_TOPIC_INVALID; /* [MQTT-3.3.2-2] */
+    if (p->topic_alias && (p->topic_alias > l->topic_alias_maximum ||
+                           !alias_set(c, p->topic_alias, p->topic)))
+        return RC_TOPIC_ALIAS_INVALID;
+    return 0;
+}
+
+static int check_publish(struct client *c, struct mqtt_publish *p)
+{
+    const struct limits *l = c->desk->w->limits;
+    const struct session *s = c->session;
+
+    if (p->qos > l->maximum_qos)
+        return RC_QOS_NOT_SUPPORTED; /* [MQTT-3.2.2-11] */
+    if (p->retain && !l->retain)
+        return RC_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-14] */
+    if (l->max_payload && p->payload.len > l->max_payload)
+        return RC_PACKET_TOO_LARGE;
+    /* A client that has seen none of our acknowledgements since has that many open
+     * [MQTT-3.3.4-7]. */
+    if (p->qos && c->version == MQTT_50) {
+        uint32_t open = c->unacked + (s->received ? s->received->count : 0);
+        bool repeated = p->qos == 2 && s->received && idset_has(s->received, p->packet_id);
+        if (open >= l->receive_maximum && !repeated)
+            return RC_RECEIVE_MAXIMUM;
+    }
+    return check_topic(c, p);
+}
+
+/* -- Rate limits -- */
+
+static bool bucket_take(double *tokens, double rate, double elapsed_s, double cost)
+{
+    *tokens += rate * elapsed_s;
+    if (*tokens > rate)
+        *tokens = rate; /* a burst of one second's worth */
+    *tokens -= cost;
+    return *tokens >= 0;
+}
+
+/* The message in hand is always taken; what exceeds the rate is made up for by a pause. */
+static void meter(struct client *c, size_t bytes)
+{
+    const struct limits *l = c->desk->w->limits;
+    uint64_t now = c->desk->w->now_ms;
+    bool within = true;
+
+    if (!l->message_rate && !l->byte_rate)
+        return;
+    struct client_extra *x = client_extra(c);
+    if (x->tokens_ms == 0) {
+        x->tokens_ms = now;
+        x->message_tokens = l->message_rate;
+        x->byte_tokens = (double)l->byte_rate;
+    }
+    double elapsed = (double)(now - x->tokens_ms) / 1000.0;
+    x->tokens_ms = now;
+    if (l->message_rate)
+        within &= bucket_take(&x->message_tokens, l->message_rate, elapsed, 1);
+    if (l->byte_rate)
+        within &= bucket_take(&x->byte_tokens, (double)l->byte_rate, elapsed, (double)bytes);
+    if (within)
+        return;
+    if (l->rate_excess == RATE_CLOSE)
+        client_end(c, RC_MESSAGE_RATE, NULL);
+    else
+        client_hold(c);
+}
+
+bool client_rate_recovered(struct client *c)
+{
+    const struct limits *l = c->desk->w->limits;
+    struct client_extra *x = c->extra;
+
+    if (!x || x->tokens_ms == 0)
+        return true;
+    double elapsed = (double)(c->desk->w->now_ms - x->tokens_ms) / 1000.0;
+    x->tokens_ms = c->desk->w->now_ms;
+    bool ok = true;
+    if (l->message_rate)
+        ok &= bucket_take(&x->message_tokens, l->message_rate, elapsed, 0);
+    if (l->byte_rate)
+        ok &= bucket_take(&x->byte_tokens, (double)l->byte_rate, elapsed, 0);
+    return ok;
+}
+
+/* -- Routing -- */
+
+static struct str mounted(struct client *c, struct str topic)
+{
+    const struct policy *policy = c->policy;
+
+    if (policy->mount_len == 0)
+        return topic;
+    memcpy(c->desk->topic, policy->mount_point, policy->mount_len);
+    memcpy(c->desk->topic + policy->mount_len, topic.ptr, topic.len);
+    return (struct str){(char *)c->desk->topic, policy->mount_len + topic.len};
+}
+
+/* Returns the reason code for the publisher. */
+static uint8_t route(struct client *c, const struct mqtt_publish *p)
+{
+    struct worker *w = c->desk->w;
+    struct routed routed;
+
+    if (p->topic.ptr[0] == '$' && str_starts(p->topic, STR("$SYS/"))) {
+        COUNT_N(w, refused_not_authorized, 1);
+        router_count_received(w, p->qos);
+        return RC_NOT_AUTHORIZED;
+    }
+    struct publication pub = {
+        .topic = mounted(c, p->topic),
+        .payload = p->payload,
+        .props = p->props,
+        .props_plain = p->props_plain,
+        .qos = p->qos,
+        .retain = p->retain,
+        .expiry = p->expiry,
+        .publisher = c->session->serial,
+        .publisher_hash = c->session->hash,
+    };
+    if (pub.topic.len > UINT16_MAX)
+        return RC_TOPIC_INVALID;
+    router_publish(w, &pub, &routed);
+    if (routed.memory || routed.retain_refused ||
+        (routed.full > 0 && routed.full == routed.targets))
+        return RC_QUOTA_EXCEEDED;
+    return routed.targets ? RC_SUCCESS : RC_NO_SUBSCRIBERS;
+}
+
+static void put_ack(struct client *c, uint8_t type, uint16_t packet_id, uint8_t reason)
+{
+    struct mqtt_out out = client_out(c, 8);
+
+    if (c->version != MQTT_50)
+        reason = 0;
+    mqtt_put_ack(&out, type, c->version, packet_id, reason, STR_NONE, c->link.maximum_packet);
+    client_out_done(c, &out);
+}
+
+static void publish_qos2(struct client *c, const struct mqtt_publish *p)
+{
+    struct session *s = c->session;
+
+    if (!s->received)
+        s->received = xcalloc(1, sizeof *s->received);
+    if (idset_has(s->received, p->packet_id)) { /* [MQTT-4.3.3-10] */
+        put_ack(c, MQTT_PUBREC, p->packet_id, 0);
+        return;
+    }
+    uint8_t reason = route(c, p);
+    if (reason < 0x80 || c->version != MQTT_50)
+        idset_add(s->received, p->packet_id);
+    put_ack(c, MQTT_PUBREC, p->packet_id, reason); /* [MQTT-4.3.3-8] [MQTT-4.3.3-9] */
+}
+
+void client_publish(struct client *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_publish p;
+    int err = mqtt_decode_publish(frame, c->version, false, &p);
+
+    if (LIKELY(!err))
+        err = check_publish(c, &p);
+    if (UNLIKELY(err)) {
+        client_end(c, (uint8_t)err, NULL);
+        return;
+    }
+    if (p.qos == 0) {
+        route(c, &p);
+    } else if (p.qos == 1) {
+        c->unacked++;
+        put_ack(c, MQTT_PUBACK, p.packet_id, route(c, &p));
+    } else {
+        publish_qos2(c, &p);
+    }
+    meter(c, frame->size);
+    if (UNLIKELY(atomic_load_explicit(&c->desk->w->broker->pressure, memory_order_relaxed)))
+        client_hold(c);
+}

@@ -1,0 +1,401 @@
+#include "front/server.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/qsbr.h"
+#include "core/broker.h"
+#include "core/retained.h"
+#include "core/session.h"
+#include "core/sessions.h"
+#include "front/client.h"
+#include "front/desk.h"
+#include "front/entrance.h"
+#include "front/hooks.h"
+#include "front/sys.h"
+
+enum { CLOSE_WAIT_MS = 2000 };
+
+struct server {
+    struct broker *broker;
+    struct qsbr_slot slot; /* the main thread's; offline but while it changes things */
+    struct door door;
+    struct hooks hooks;
+    unsigned threads;
+    struct loop **loops;
+    struct desk **desks;
+    struct entrance **entrances; /* open ones first */
+    size_t entrance_count;       /* open */
+    size_t entrance_all;         /* with those closed by a reload, kept for late arrivals */
+    struct sys *sys;
+    uint64_t started_ms;
+    bool running;
+};
+
+/* -- Tasks on loops -- */
+
+struct desk_task {
+    struct loop_task task;
+    struct server *server;
+    void (*fn)(struct server *s, struct desk *d, void *arg);
+    void *arg;
+};
+
+static void desk_task_run(struct loop_task *task, struct loop *l)
+{
+    struct desk_task *t = CONTAINER_OF(task, struct desk_task, task);
+    struct desk *d = desk_of(l);
+
+    desk_worker(d);
+    t->fn(t->server, d, t->arg);
+    free(t);
+}
+
+static void desk_post(struct server *s, unsigned at,
+                      void (*fn)(struct server *s, struct desk *d, void *arg), void *arg)
+{
+    struct desk_task *t = xmalloc(sizeof *t);
+
+    *t = (struct desk_task){.task = {.run = desk_task_run}, .server = s, .fn = fn, .arg = arg};
+    loop_post(s->loops[at], &t->task);
+}
+
+static void flush_batch(struct server *s, struct desk *d, void *batch)
+{
+    worker_flush_batch(d->w, batch);
+}
+
+static void post_flush(void *server, unsigned worker, struct flush_batch *batch)
+{
+    desk_post(server, worker, flush_batch, batch);
+}
+
+static const struct broker_ops broker_ops = {.post_flush = post_flush};
+
+static void turn_end(struct loop *l, void *desk)
+{
+    desk_turn_end(*(struct desk **)desk);
+}
+
+/* -- Entrances -- */
+
+static struct entrance *entrance_open(struct server *s, const struct server_listener *conf,
+                                      char *why, size_t why_size)
+{
+    struct entrance *e = xcalloc(1, sizeof *e);
+    struct listen_conf listen = conf->listen;
+
+    e->door = &s->door;
+    e->name = str_dup(str_of(listen.name));
+    e->address = str_dup(str_of(listen.address));
+    atomic_init(&e->policy, policy_new(conf));
+    listen.handler = &client_handler;
+    listen.user = e;
+    if (listener_open(&e->listener, &listen, s->loops, s->threads, why, why_size) == 0)
+        return e;
+    policy_unref(e->policy);
+    free(e->name);
+    free(e->address);
+    free(e);
+    return NULL;
+}
+
+static void entrance_free(struct entrance *e)
+{
+    listener_close(&e->listener);
+    policy_unref(e->policy);
+    free(e->name);
+    free(e->address);
+    free(e);
+}
+
+static struct entrance *entrance_find(struct server *s, const struct server_listener *conf)
+{
+    for (size_t i = 0; i < s->entrance_count; i++) {
+        struct entrance *e = s->entrances[i];
+        if (strcmp(e->name, conf->listen.name) == 0 && strcmp(e->address, conf->listen.address) == 0)
+            return e;
+    }
+    return NULL;
+}
+
+static void entrance_keep(struct server *s, struct entrance *e)
+{
+    s->entrances = xrealloc(s->entrances, (s->entrance_all + 1) * sizeof(struct entrance *));
+    s->entrances[s->entrance_all++] = s->entrances[s->entrance_count];
+    s->entrances[s->entrance_count++] = e;
+}
+
+/* Stops accepting; the entrance itself stays for connections still shaking hands. */
+static void entrance_shut(struct server *s, size_t at)
+{
+    struct entrance *e = s->entrances[at];
+
+    listener_close(&e->listener);
+    s->entrances[at] = s->entrances[--s->entrance_count];
+    s->entrances[s->entrance_count] = e;
+}
+
+/* -- Life -- */
+
+static int desks_open(struct server *s, char *why, size_t why_size)
+{
+    const struct loop_hooks hooks = {.turn_end = turn_end};
+
+    s->loops = xcalloc(s->threads, sizeof(struct loop *));
+    s->desks = xcalloc(s->threads, sizeof(struct desk *));
+    for (unsigned i = 0; i < s->threads; i++) {
+        int err = loop_open(&s->loops[i], i, &hooks, &s->desks[i]);
+        if (err < 0) {
+            snprintf(why, why_size, "event loop %u: %s", i, strerror(errno));
+            return err;
+        }
+        s->desks[i] = desk_new(s->broker, s->loops[i], &s->door, &s->hooks);
+    }
+    return 0;
+}
+
+int server_open(struct server **out, const struct server_conf *conf, char *why, size_t why_size)
+{
+    struct server *s = xcalloc(1, sizeof *s);
+    int err;
+
+    s->threads = conf->threads;
+    s->started_ms = clock_mono_ms();
+    s->broker = broker_new(&conf->limits, &broker_ops, s);
+    qsbr_join(&s->slot);
+    qsbr_offline(&s->slot);
+    s->entrances = xcalloc(1, sizeof(struct entrance *));
+    if ((err = desks_open(s, why, why_size)) < 0)
+        goto fail;
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        struct entrance *e = entrance_open(s, &conf->listeners[i], why, why_size);
+        if (!e) {
+            err = ERR_SYSTEM;
+            goto fail;
+        }
+        entrance_keep(s, e);
+    }
+    s->sys = sys_new(s->desks[0], s->broker, conf->sys_interval_ms);
+    *out = s;
+    return 0;
+fail:
+    server_free(&s);
+    return err;
+}
+
+int server_start(struct server *s, char *why, size_t why_size)
+{
+    for (unsigned i = 0; i < s->threads; i++) {
+        int err = loop_start(s->loops[i]);
+        if (err < 0) {
+            snprintf(why, why_size, "thread of loop %u: %s", i, strerror(errno));
+            return err;
+        }
+    }
+    s->running = true;
+    return 0;
+}
+
+/* -- Reload: build all that can fail first, then swap -- */
+
+static int reload_open_new(struct server *s, const struct server_conf *conf,
+                           struct entrance **opened, char *why, size_t why_size)
+{
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        const struct server_listener *l = &conf->listeners[i];
+        if (entrance_find(s, l)) {
+            if (l->listen.tls && listener_check_tls(&l->listen, why, why_size) < 0)
+                return ERR_TLS;
+        } else if (!(opened[i] = entrance_open(s, l, why, why_size))) {
+            return ERR_SYSTEM;
+        }
+    }
+    return 0;
+}
+
+static void entrance_update(struct server *s, struct entrance *e, const struct server_listener *l)
+{
+    char why[256];
+    const struct policy *old = atomic_exchange(&e->policy, policy_new(l));
+
+    qsbr_retire(&s->slot, (void *)old, (qsbr_free_fn *)policy_unref);
+    listener_set_limits(e->listener, &l->listen);
+    if (l->listen.tls && listener_reload_tls(e->listener, &l->listen, why, sizeof why) < 0)
+        log_error("front", "listener %s keeps its certificates: %s", e->name, why);
+}
+
+static bool wanted(const struct server_conf *conf, const struct entrance *e)
+{
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        if (strcmp(e->name, conf->listeners[i].listen.name) == 0 &&
+            strcmp(e->address, conf->listeners[i].listen.address) == 0)
+            return true;
+    }
+    return false;
+}
+
+int server_reload(struct server *s, const struct server_conf *conf, char *why, size_t why_size)
+{
+    struct entrance **opened = xcalloc(conf->listener_count + 1, sizeof(struct entrance *));
+    int err = reload_open_new(s, conf, opened, why, why_size);
+
+    qsbr_online(&s->slot);
+    if (err < 0) {
+        for (size_t i = 0; i < conf->listener_count; i++) {
+            if (opened[i])
+                entrance_free(opened[i]);
+        }
+    } else {
+        broker_limit(s->broker, &s->slot, &conf->limits);
+        for (size_t i = s->entrance_count; i-- > 0;) {
+            if (!wanted(conf, s->entrances[i]))
+                entrance_shut(s, i);
+        }
+        for (size_t i = 0; i < conf->listener_count; i++) {
+            if (opened[i])
+                entrance_keep(s, opened[i]);
+            else
+                entrance_update(s, entrance_find(s, &conf->listeners[i]), &conf->listeners[i]);
+        }
+        sys_interval(s->sys, conf->sys_interval_ms);
+    }
+    qsbr_quiescent(&s->slot);
+    qsbr_offline(&s->slot);
+    free(opened);
+    return err;
+}
+
+/* -- The end -- */
+
+static void end_clients(struct server *s, struct desk *d, void *arg)
+{
+    for (struct client *c = d->clients, *next; c; c = next) {
+        next = c->next;
+        client_end(c, RC_SHUTTING_DOWN, NULL);
+    }
+}
+
+static void close_clients(struct server *s, struct desk *d, void *arg)
+{
+    for (struct client *c = d->clients, *next; c; c = next) {
+        next = c->next;
+        client_close(c, CONN_SHUTDOWN);
+    }
+}
+
+void server_drain(struct server *s)
+{
+    atomic_store(&s->door.draining, true);
+    while (s->entrance_count > 0)
+        entrance_shut(s, 0);
+    for (unsigned i = 0; i < s->threads; i++)
+        desk_post(s, i, end_clients, NULL);
+}
+
+static void count_down(struct server *s, struct desk *d, void *left)
+{
+    atomic_fetch_sub((_Atomic unsigned *)left, 1);
+}
+
+/* Waits until every loop has done what was posted to it so far. */
+static void loops_settle(struct server *s)
+{
+    _Atomic unsigned left = s->threads;
+
+    for (unsigned i = 0; i < s->threads; i++)
+        desk_post(s, i, count_down, &left);
+    while (atomic_load(&left) > 0)
+        sched_yield();
+}
+
+static void end_sessions(struct server *s, struct desk *d, void *arg)
+{
+    sessions_end_all(d->w);
+}
+
+/* No client and no session is left when the loops stop, so nothing crosses them later. */
+static void stop_running(struct server *s)
+{
+    uint64_t deadline = clock_mono_ms() + CLOSE_WAIT_MS;
+
+    server_drain(s);
+    for (unsigned i = 0; i < s->threads; i++)
+        desk_post(s, i, close_clients, NULL);
+    while (server_connections(s) > 0 && clock_mono_ms() < deadline)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    loops_settle(s);
+    desk_post(s, 0, end_sessions, NULL);
+    loops_settle(s);
+    loops_settle(s); /* what ending them posted to each other */
+    for (unsigned i = 0; i < s->threads; i++)
+        loop_stop(s->loops[i]);
+}
+
+void server_free(struct server **server)
+{
+    struct server *s = *server;
+
+    if (!s)
+        return;
+    if (s->running)
+        stop_running(s);
+    while (s->entrance_count > 0)
+        entrance_shut(s, 0);
+    sys_free(&s->sys);
+    for (unsigned i = 0; s->loops && i < s->threads; i++)
+        loop_free(&s->loops[i]);
+    for (unsigned i = 0; s->desks && i < s->threads; i++)
+        desk_free(&s->desks[i]);
+    for (size_t i = 0; i < s->entrance_all; i++)
+        entrance_free(s->entrances[i]);
+    qsbr_online(&s->slot);
+    qsbr_leave(&s->slot);
+    broker_free(&s->broker);
+    free(s->entrances);
+    free(s->loops);
+    free(s->desks);
+    free(s);
+    *server = NULL;
+}
+
+/* -- Figures -- */
+
+uint32_t server_connections(const struct server *s)
+{
+    return atomic_load(&s->door.connections);
+}
+
+bool server_address(const struct server *s, size_t i, const char **name, const char **address)
+{
+    if (i >= s->entrance_count)
+        return false;
+    *name = s->entrances[i]->name;
+    *address = listener_address(s->entrances[i]->listener);
+    return true;
+}
+
+void server_stats(const struct server *s, struct server_stats *out)
+{
+    struct ledger_sum sum;
+
+    broker_ledger(s->broker, &sum);
+    *out = (struct server_stats){
+        .connections = server_connections(s),
+        .sessions = sessions_stats(s->broker->sessions).total,
+        .subscriptions = subs_stats(s->broker->subs).subscriptions,
+        .retained = retained_stats(s->broker->retained).messages,
+        .messages_in = ledger_received(&sum),
+        .messages_out = sum.sent_publishes,
+        .messages_dropped = ledger_dropped(&sum),
+        .bytes_in = sum.bytes_received,
+        .bytes_out = sum.bytes_sent,
+    };
+}

@@ -1,0 +1,192 @@
+/* SUBSCRIBE and UNSUBSCRIBE from a client [MQTT 3.8 to 3.11]. */
+#include "core/subscribe.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "front/client.h"
+#include "front/entrance.h"
+#include "mqtt/topic.h"
+
+enum { CODES_ON_STACK = 64, ANSWER_HEAD = 16 };
+
+/* Puts the mount point into the filter, behind $share/NAME/ where there is one. */
+static struct str mounted(struct client *c, struct str filter)
+{
+    const struct policy *policy = c->policy;
+    struct str name, rest = filter;
+    uint8_t *p = c->desk->topic;
+
+    if (policy->mount_len == 0)
+        return filter;
+    topic_share_split(filter, &name, &rest);
+    size_t head = filter.len - rest.len;
+    memcpy(p, filter.ptr, head);
+    memcpy(p + head, policy->mount_point, policy->mount_len);
+    memcpy(p + head + policy->mount_len, rest.ptr, rest.len);
+    return (struct str){(char *)p, filter.len + policy->mount_len};
+}
+
+/* 0, or the reason this filter is refused with; *fatal: the connection ends with it. */
+static uint8_t check_filter(struct client *c, const struct mqtt_subscription *sub, bool *fatal)
+{
+    const struct limits *l = c->desk->w->limits;
+    enum topic_fault fault = topic_filter_check(sub->filter, l->max_topic_levels);
+    struct str name, rest;
+
+    *fatal = false;
+    if (fault == TOPIC_UTF8 || fault == TOPIC_NUL) {
+        *fatal = true;
+        return RC_MALFORMED; /* [MQTT-3.8.3-1] */
+    }
+    if (fault != TOPIC_OK || sub->filter.len > l->max_topic_length ||
+        sub->filter.len + c->policy->mount_len > UINT16_MAX) {
+        /* 3.x has no code for it: a violation of its rules closes [MQTT-4.7.1-2] */
+        *fatal = c->version != MQTT_50 && fault != TOPIC_DEPTH && fault != TOPIC_OK;
+        return RC_FILTER_INVALID;
+    }
+    if (topic_share_split(sub->filter, &name, &rest)) {
+        if (!l->shared_subscriptions)
+            return RC_SHARED_NOT_SUPPORTED;
+        if (sub->no_local) {
+            *fatal = true;
+            return RC_PROTOCOL_ERROR; /* [MQTT-3.8.3-4] */
+        }
+    }
+    if (!l->wildcard_subscriptions && topic_filter_has_wildcard(sub->filter))
+        return RC_WILDCARD_NOT_SUPPORTED;
+    return 0;
+}
+
+static bool wants_retained(const struct mqtt_subscription *sub, bool existed)
+{
+    struct str name, rest;
+
+    if (topic_share_split(sub->filter, &name, &rest))
+        return false; /* [MQTT 4.8.2]: a shared subscription gets none */
+    return sub->retain_handling == 0 || (sub->retain_handling == 1 && !existed);
+}
+
+/* Adds one subscription; the SUBACK code. */
+static uint8_t subscribe_one(struct client *c, const struct mqtt_subscription *sub, uint32_t id)
+{
+    const struct limits *l = c->desk->w->limits;
+    uint8_t qos = sub->qos < l->maximum_qos ? sub->qos : l->maximum_qos; /* [MQTT-3.2.2-10] */
+    struct subscribe_request r = {
+        .filter = mounted(c, sub->filter),
+        .options = qos | (sub->no_local ? SUB_NO_LOCAL : 0u) |
+                   (sub->retain_as_published ? SUB_RETAIN_AS_PUBLISHED : 0u),
+        .id = id,
+        .retain_handling = sub->retain_handling,
+    };
+    bool existed;
+
+    if (session_subscribe(c->desk->w, c->session, &r, &existed) < 0)
+        return RC_QUOTA_EXCEEDED;
+    COUNT(c->desk->w, subscribes);
+    if (wants_retained(sub, existed))
+        client_replay_start(c, r.filter, r.options, id);
+    return qos;
+}
+
+static void answer(struct client *c, uint8_t type, uint16_t packet_id, uint8_t *codes,
+                   uint32_t count)
+{
+    if (type == MQTT_SUBACK && c->version != MQTT_50) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (codes[i] > 2)
+                codes[i] = 0x80; /* [MQTT-3.9.3-2] */
+        }
+    }
+    struct mqtt_out out = client_out(c, ANSWER_HEAD + count);
+    mqtt_put_suback(&out, type, c->version, packet_id, codes, count, STR_NONE,
+                    c->link.maximum_packet);
+    client_out_done(c, &out);
+}
+
+static uint8_t *codes_room(uint8_t *stack, uint32_t count)
+{
+    return count <= CODES_ON_STACK ? stack : xmalloc(count);
+}
+
+/* False: the client was ended. */
+static bool subscribe_all(struct client *c, struct mqtt_subscribe *packet, uint8_t *codes)
+{
+    struct mqtt_subscription sub;
+    bool fatal;
+
+    for (uint32_t i = 0; mqtt_subscribe_next(packet, &sub); i++) {
+        codes[i] = check_filter(c, &sub, &fatal);
+        /* 3.1 cannot be told of a failure [MQTT-V31-9]. */
+        if (fatal || (codes[i] && c->version == MQTT_31)) {
+            client_end(c, codes[i], NULL);
+            return false;
+        }
+        if (codes[i] == 0)
+            codes[i] = subscribe_one(c, &sub, packet->subscription_id);
+    }
+    return true;
+}
+
+void client_subscribe(struct client *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_subscribe packet;
+    uint8_t stack[CODES_ON_STACK];
+    int err = mqtt_decode_subscribe(frame, c->version, &packet);
+
+    if (!err && packet.subscription_id && !c->desk->w->limits->subscription_identifiers)
+        err = RC_SUBSCRIPTION_ID_NOT_SUPPORTED;
+    if (err) {
+        client_end(c, (uint8_t)err, NULL);
+        return;
+    }
+    uint8_t *codes = codes_room(stack, packet.count);
+    if (subscribe_all(c, &packet, codes))
+        answer(c, MQTT_SUBACK, packet.packet_id, codes, packet.count); /* [MQTT-3.8.4-1] */
+    if (codes != stack)
+        free(codes);
+}
+
+static bool filter_broken(enum topic_fault fault)
+{
+    return fault == TOPIC_UTF8 || fault == TOPIC_NUL;
+}
+
+static bool unsubscribe_all(struct client *c, struct mqtt_subscribe *packet, uint8_t *codes)
+{
+    const struct limits *l = c->desk->w->limits;
+    struct str filter;
+
+    for (uint32_t i = 0; mqtt_unsubscribe_next(packet, &filter); i++) {
+        enum topic_fault fault = topic_filter_check(filter, l->max_topic_levels);
+        if (filter_broken(fault)) {
+            client_end(c, RC_MALFORMED, NULL); /* [MQTT-3.10.3-1] */
+            return false;
+        }
+        if (fault != TOPIC_OK || filter.len + c->policy->mount_len > UINT16_MAX)
+            codes[i] = RC_FILTER_INVALID;
+        else
+            codes[i] = session_unsubscribe(c->desk->w, c->session, mounted(c, filter))
+                           ? RC_SUCCESS
+                           : RC_NO_SUBSCRIPTION;
+        COUNT(c->desk->w, unsubscribes);
+    }
+    return true;
+}
+
+void client_unsubscribe(struct client *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_subscribe packet;
+    uint8_t stack[CODES_ON_STACK];
+    int err = mqtt_decode_unsubscribe(frame, c->version, &packet);
+
+    if (err) {
+        client_end(c, (uint8_t)err, NULL);
+        return;
+    }
+    uint8_t *codes = codes_room(stack, packet.count);
+    if (unsubscribe_all(c, &packet, codes))
+        answer(c, MQTT_UNSUBACK, packet.packet_id, codes, packet.count);
+    if (codes != stack)
+        free(codes);
+}

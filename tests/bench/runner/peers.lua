@@ -1,0 +1,115 @@
+-- The programs under test: how each is configured, started and stopped.
+--
+-- A peer is started anew for each measurement, alone, on ports of its own, pinned to its cores.
+local M = {}
+
+local dir = os.getenv "SKEP_BENCH_DIR"
+local bin = os.getenv "SKEP_BENCH_BIN"
+math.randomseed(os.time(), tonumber(tostring(dir):match("%w+$"), 36) or 0)
+
+local function write(path, text)
+  local f = assert(io.open(path, "w"))
+  f:write(text)
+  f:close()
+end
+
+local function capture(command)
+  local p = assert(io.popen(command))
+  local text = p:read "a"
+  p:close()
+  return text
+end
+
+local function exists(path)
+  local f = io.open(path)
+  if f then f:close() end
+  return f ~= nil
+end
+
+local function mosquitto_path()
+  for _, path in ipairs { "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto" } do
+    if exists(path) then return path end
+  end
+end
+
+local function mosquitto(nodelay)
+  return function(port)
+    write(dir .. "/mosquitto.conf", ([[
+user root
+log_type error
+persistence false
+allow_anonymous true
+max_queued_messages 0
+set_tcp_nodelay %s
+listener %d 127.0.0.1
+listener %d 127.0.0.1
+certfile %s/cert.pem
+keyfile %s/key.pem
+listener %d 127.0.0.1
+protocol websockets
+]]):format(nodelay, port, port + 1, dir, dir, port + 2))
+    return ("%s -c %s/mosquitto.conf"):format(mosquitto_path(), dir)
+  end
+end
+
+-- Limits are raised only where a scenario is about more than a client should have by default.
+local function skep(threads)
+  return function(port)
+    write(dir .. "/skep.conf", ([[
+threads  %d;
+data_dir %s/data;
+listener mqtt  { bind 127.0.0.1:%d; }
+listener mqtts { bind 127.0.0.1:%d; tls { certificate %s/cert.pem; key %s/key.pem; } }
+listener ws    { bind 127.0.0.1:%d; path /mqtt; }
+%s
+]]):format(threads, dir, port, port + 1, dir, dir, port + 2, M.skep_extra or ""))
+    os.execute(("rm -rf %s/data; mkdir %s/data"):format(dir, dir))
+    return ("%s/skep -c %s/skep.conf"):format(bin, dir)
+  end
+end
+
+local function relay(port)
+  return ("%s/skep-relay %d"):format(bin, port)
+end
+
+M.list = {
+  relay = { command = relay, present = true, arguments = "--relay" },
+  mosquitto = { command = mosquitto "true", present = mosquitto_path() ~= nil },
+  ["mosquitto-default"] = { command = mosquitto "false", present = mosquitto_path() ~= nil },
+  skep = { command = skep(1), present = exists(bin .. "/skep") },
+  ["skep-2"] = { command = skep(2), present = exists(bin .. "/skep") },
+}
+
+-- Start a peer on these cores ("1" or "0,1").  Returns { pid =, port = }.
+function M.start(name, cores)
+  local port = 10000 + math.random(0, 2400) * 4 -- below the ports clients get
+  local command = M.list[name].command(port)
+  local pid = capture(("taskset -c %s %s >%s/peer.log 2>&1 & echo $!"):format(cores, command, dir))
+  pid = assert(tonumber(pid), "cannot start " .. command)
+  local f = assert(io.open(dir .. "/pids", "a"))
+  f:write(pid, "\n")
+  f:close()
+  return { pid = pid, port = port, name = name }
+end
+
+function M.alive(peer)
+  return exists(("/proc/%d/stat"):format(peer.pid))
+end
+
+-- The last words of a peer that died or misbehaved.
+function M.log()
+  local f = io.open(dir .. "/peer.log")
+  local text = f and f:read "a" or ""
+  if f then f:close() end
+  return text:sub(-400)
+end
+
+-- Ask, wait up to 10 seconds, insist.
+function M.stop(peer)
+  os.execute(("kill %d 2>/dev/null; for i in $(seq 200); do kill -0 %d 2>/dev/null || exit 0; "
+    .. "sleep 0.05; done; kill -9 %d"):format(peer.pid, peer.pid, peer.pid))
+  os.execute(("sed -i /^%d$/d %s/pids"):format(peer.pid, dir))
+end
+
+M.capture, M.write, M.exists, M.dir, M.bin = capture, write, exists, dir, bin
+return M

@@ -1,0 +1,249 @@
+-- The broker under test: the real binary in a directory of its own, on free ports.
+--
+-- In its configuration ${port}, ${NAME_port} and ${dir} stand for a free port, further free ports and
+-- the directory; without a `listener` it gets one for MQTT over TCP on 127.0.0.1:${port}.
+local client = require "client"
+local fail = require "fail"
+local link = require "link"
+local sched = require "sched"
+
+local broker = {}
+broker.__index = broker
+
+-- Set by main.lua: the binary, and whether it speaks mosquitto's configuration instead of ours.
+broker.command = nil
+broker.mosquitto = false
+
+local SIGNALS = { HUP = 1, INT = 2, KILL = 9, USR1 = 10, TERM = 15 }
+
+function broker.write_file(path, text)
+  local f = assert(io.open(path, "w"))
+  f:write(text)
+  f:close()
+end
+
+local function expand(self, text)
+  return (text:gsub("%${([%w_]+)}", function(name)
+    if name == "dir" then return self.dir end
+    self.ports[name] = self.ports[name] or host.free_port()
+    return tostring(self.ports[name])
+  end))
+end
+
+-- The file Skep reads.
+local function configure(self, text)
+  if not text:find("%f[%w]threads%f[%W]") then text = "threads 2;\n" .. text end
+  text = text .. "\n"
+  if not text:find("%f[%w]listener%f[%W]") then
+    text = text .. "listener mqtt { bind 127.0.0.1:${port}; }\n"
+  end
+  return expand(self, "data_dir ${dir}/data;\n" .. text)
+end
+
+-- For comparing with a peer: its defaults, opened as far as the stories need.
+local function configure_mosquitto(self)
+  self.ports.port = host.free_port()
+  return ("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\n"):format(self.ports.port)
+    .. "max_topic_alias 10\nuser nobody\nlog_type error\nset_tcp_nodelay true\n"
+end
+
+-- Collects what the process prints, so that it never blocks on a full pipe.
+local function drain(self, proc, name)
+  sched.daemon(function()
+    while true do
+      local bytes, why = proc:read(name)
+      if bytes then
+        self.output = self.output .. bytes
+        sched.signal(self.key)
+      elseif why == "closed" then
+        return
+      else
+        sched.wait(proc:pipe(name), "r")
+      end
+    end
+  end)
+end
+
+local function watch(self, proc)
+  sched.daemon(function()
+    sched.wait(proc:pidfd(), "r")
+    self.how, self.code = proc:reap()
+    sched.signal(self.key)
+  end)
+end
+
+local function spawn(self)
+  self.how, self.code = nil, nil
+  local words = { broker.command, "-c", self.conf, dir = self.dir, files = self.files }
+  words.env = {
+    UBSAN_OPTIONS = os.getenv("UBSAN_OPTIONS") or "print_stacktrace=1",
+    ASAN_OPTIONS = os.getenv("ASAN_OPTIONS") or "detect_leaks=1:abort_on_error=0",
+  }
+  local proc, why = host.spawn(words)
+  if not proc then fail.raise("%s: %s", broker.command, why) end
+  self.proc = proc
+  drain(self, proc, "out")
+  drain(self, proc, "err")
+  watch(self, proc)
+end
+
+local function tail(text, count)
+  return #text > count and "..." .. text:sub(-count) or text
+end
+
+function broker:describe_end()
+  return ("the broker ended (%s %s); its output:\n%s"):format(self.how, self.code,
+    tail(self.output, 4000))
+end
+
+-- Connects until the port answers; a broker that ends first has its output shown.
+function broker:wait_listening(where)
+  local deadline = link.deadline()
+  while host.now() < deadline do
+    local probe = link.try_open(where or self:where(), deadline)
+    if probe then
+      probe:close()
+      return
+    end
+    if self.how then fail.raise("%s", self:describe_end()) end
+    sched.listen(self.key, math.min(deadline, host.now() + 0.02))
+  end
+  fail.raise("the broker does not listen; its output:\n%s", tail(self.output, 4000))
+end
+
+-- options: files (descriptor limit), listening = false (do not wait for the default port)
+function broker.start(text, options)
+  local self = setmetatable({ dir = host.temp_dir(), ports = {}, output = "" }, broker)
+  self.key = self.dir -- what waiters listen to; a story holds a view, not this table
+  for k, v in pairs(options or {}) do self[k] = v end
+  self.conf = self.dir .. "/skep.conf"
+  self.text = text
+  broker.write_file(self.conf, broker.mosquitto and configure_mosquitto(self) or configure(self, text))
+  spawn(self)
+  if self.listening ~= false then self:wait_listening() end
+  return self
+end
+
+function broker:where() return { port = self.ports.port } end
+function broker:alive() return self.how == nil end
+function broker:signal(name) self.proc:kill(SIGNALS[name]) end
+
+-- Waits for the process to end; returns "exit" or "signal", and the number.
+function broker:wait_end(seconds)
+  local deadline = link.deadline(seconds)
+  while not self.how do
+    if not sched.listen(self.key, deadline) and not self.how then return nil end
+  end
+  return self.how, self.code
+end
+
+-- SIGTERM, then exit status 0 within ten seconds, or the story fails.
+function broker:stop()
+  if not self.how then
+    self:signal "TERM"
+    if not self:wait_end() then
+      self:signal "KILL"
+      self:wait_end()
+      fail.raise("the broker was still there %d s after SIGTERM; its output:\n%s", link.patience,
+        tail(self.output, 4000))
+    end
+  end
+  if self.expected_end then return end
+  if self.how ~= "exit" or self.code ~= 0 then fail.raise("%s", self:describe_end()) end
+end
+
+function broker:remove() host.remove_tree(self.dir) end
+
+-- Ends it without a word, as a crash does.
+function broker:kill()
+  self:signal "KILL"
+  self:wait_end()
+end
+
+-- Starts again with the same directory and ports, maybe with another configuration.
+function broker:restart(text)
+  if not self.how then self:stop() end
+  if text then
+    self.text = text
+    broker.write_file(self.conf, configure(self, text))
+  end
+  spawn(self)
+  self:wait_listening()
+end
+
+-- Rewrites the configuration and asks for a reload.
+function broker:reload(text)
+  broker.write_file(self.conf, configure(self, text))
+  self:signal "HUP"
+end
+
+-- Waits until the output holds a Lua pattern; returns the match.
+function broker:wait_output(pattern, seconds)
+  local deadline = link.deadline(seconds)
+  while not self.output:find(pattern) do
+    if self.how or not sched.listen(self.key, deadline) then
+      fail.raise("the broker did not print %q; its output:\n%s", pattern, tail(self.output, 4000))
+    end
+  end
+  return self.output:match(pattern)
+end
+
+-- Resident memory in KB.
+function broker:rss()
+  for line in io.lines(("/proc/%d/status"):format(self.proc:pid())) do
+    local kb = line:match("^VmRSS:%s*(%d+)")
+    if kb then return tonumber(kb) end
+  end
+end
+
+-- Processor time used, in seconds.
+function broker:cpu()
+  local f = assert(io.open(("/proc/%d/stat"):format(self.proc:pid())))
+  local fields = f:read("a"):match("%) (.*)")
+  f:close()
+  local n, ticks = 0, 0
+  for value in fields:gmatch("%S+") do
+    n = n + 1
+    if n == 12 or n == 13 then ticks = ticks + tonumber(value) end
+  end
+  return ticks / 100
+end
+
+function broker:fd_count() return #host.list(("/proc/%d/fd"):format(self.proc:pid())) end
+
+-- A connection without CONNECT.  options: version, where, tls, ws, path, narrow, and for rules: a
+-- CONNECT that will be sent by hand.
+function broker:socket(options)
+  local o = options or {}
+  local where = o.where or { port = o.port or self.ports.port, host = o.host }
+  if o.path then where = { path = o.path } end
+  where.tls, where.ws, where.narrow = o.tls, o.ws, o.narrow
+  local c = client.open(where, o, o.version or self.version or 5)
+  table.insert(self.clients or {}, c)
+  return c
+end
+
+local serial = 0
+
+-- A connection with its CONNECT sent; what comes back is the story's business.
+function broker:client(options)
+  local o = options or {}
+  if o.id == nil then
+    serial = serial + 1
+    o.id = "auto" .. serial
+  end
+  o.version = o.version or self.version or 5
+  local c = self:socket(o)
+  o[1] = "CONNECT"
+  c:send(o)
+  return c
+end
+
+-- An accepted client; its CONNACK is in .connack.
+function broker:join(options)
+  local c = self:client(options)
+  c.connack = c:expect { "CONNACK", reason = 0 }
+  return c
+end
+
+return broker
