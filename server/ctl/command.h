@@ -1,0 +1,10 @@
+/* What skepctl does: one function a subcommand.  Each gets its own argv (argv[0] is its name) and
+ * returns skepctl's exit status (ctl/fault.h). */
+#ifndef SKEP_CTL_COMMAND_H
+#define SKEP_CTL_COMMAND_H
+
+int pub_command(int argc, char **argv);
+int sub_command(int argc, char **argv);
+int passwd_command(int argc, char **argv);
+
+#endif
