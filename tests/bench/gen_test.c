@@ -107,8 +107,8 @@ static void percentiles_are_within_two_percent(void **state)
 static void frames_are_found_whole(void **state)
 {
     uint8_t frame[512];
-    struct wire_publish p = {.version = 5, .qos = 1, .topic = "a/b", .topic_len = 3,
-                             .payload_len = 200};
+    struct wire_publish p = {
+        .version = 5, .qos = 1, .topic = "a/b", .topic_len = 3, .payload_len = 200};
     struct wire_frame f;
     struct wire_message m;
 

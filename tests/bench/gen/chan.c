@@ -29,8 +29,13 @@ void chan_open(struct chan *c, struct turn *t, const struct chan_owner *owner, v
                uint32_t index)
 {
     const char *greeting = c->greeting;
-    *c = (struct chan){.turn = t, .owner = owner, .scenario = scenario, .index = index, .fd = -1,
-                       .greeting = greeting, .state = CHAN_CONNECTING};
+    *c = (struct chan){.turn = t,
+                       .owner = owner,
+                       .scenario = scenario,
+                       .index = index,
+                       .fd = -1,
+                       .greeting = greeting,
+                       .state = CHAN_CONNECTING};
     c->fd = socket(t->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->fd < 0) {
         chan_down(c, strerror(errno));
@@ -164,8 +169,10 @@ static void chan_greet(struct chan *c)
         return;
     }
     snprintf(id, sizeof id, "bench-%04x-%06u", c->turn->run_id, c->index);
-    struct wire_login login = {.version = (int)plan->version, .client_id = id,
-                               .user = plan->user, .password = plan->password};
+    struct wire_login login = {.version = (int)plan->version,
+                               .client_id = id,
+                               .user = plan->user,
+                               .password = plan->password};
     chan_send(c, packet, wire_connect(packet, &login));
 }
 

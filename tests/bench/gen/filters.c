@@ -141,8 +141,7 @@ static void publisher_go(struct filters *f, size_t publisher)
     p->sent += f->plan->batch;
     p->pinged = true;
     f->published += f->plan->batch;
-    chan_send(&f->pubs[publisher], f->frames,
-              (size_t)(frame - f->frames) + wire_pingreq(frame));
+    chan_send(&f->pubs[publisher], f->frames, (size_t)(frame - f->frames) + wire_pingreq(frame));
 }
 
 static size_t publisher_bytes(struct chan *c, const uint8_t *p, size_t n)
@@ -202,8 +201,7 @@ static void fill_measure(struct filters *f, struct report *r)
     report_note(r, "subscribe_cpu_us", (double)(target_cpu_ns(plan->pid) - cpu) / 1e3 / n,
                 "us broker/filter");
     turn_pause(f->turn, plan->settle_ms);
-    report_note(r, "bytes_each", ((double)target_rss(plan->pid) - (double)rss) / n,
-                "bytes/filter");
+    report_note(r, "bytes_each", ((double)target_rss(plan->pid) - (double)rss) / n, "bytes/filter");
 }
 
 static void publish_measure(struct filters *f, struct report *r)
@@ -252,8 +250,10 @@ static bool filters_open(struct filters *f)
     const struct plan *plan = f->plan;
     static const char topic[] = "..................";
 
-    f->layout = (struct wire_publish){.version = (int)plan->version, .topic = topic,
-                                      .topic_len = TEXT, .payload_len = plan->payload};
+    f->layout = (struct wire_publish){.version = (int)plan->version,
+                                      .topic = topic,
+                                      .topic_len = TEXT,
+                                      .payload_len = plan->payload};
     wire_publish_layout(&f->layout);
     f->subs = calloc(plan->subscribers, sizeof *f->subs);
     f->pubs = calloc(plan->publishers, sizeof *f->pubs);

@@ -31,7 +31,7 @@ void flow_send(struct flow *f, size_t publisher, uint64_t n, uint64_t due_ns)
     uint8_t group[6], *frame = f->frames;
     uint32_t name = (uint32_t)publisher;
 
-    digits_put(group, (uint32_t)(publisher / f->plan->publishers));
+    digits_put(group, f->group_of[publisher / f->plan->publishers]);
     for (uint64_t i = 0; i < n; i++, frame += l->size) {
         uint32_t seq = (uint32_t)p->sent++;
         memcpy(frame + l->topic_at + FLOW_TOPIC - 6, group, 6);
@@ -122,7 +122,7 @@ static void message_note(struct flow *f, size_t subscriber, const struct wire_me
 
     memcpy(&publisher, m->payload, 4);
     memcpy(&seq, m->payload + 4, 4);
-    if (publisher >= f->publishers || publisher / each != group) {
+    if (publisher >= f->publishers || f->group_of[publisher / each] != group) {
         f->foreign++;
         return;
     }
@@ -209,8 +209,9 @@ static void subscriber_up(struct chan *c)
         return;
     }
     topic_print(f, topic, c->index / f->plan->subscribers);
-    chan_send(c, packet, wire_subscribe(packet, f->layout.version, 1, topic, 1, FLOW_TOPIC,
-                                        (int)f->plan->qos));
+    chan_send(
+        c, packet,
+        wire_subscribe(packet, f->layout.version, 1, topic, 1, FLOW_TOPIC, (int)f->plan->qos));
 }
 
 static const struct chan_owner publisher_owner = {.bytes = publisher_bytes};
@@ -220,8 +221,10 @@ static bool frames_make(struct flow *f)
 {
     static char topic[FLOW_TOPIC + 1];
     topic_print(f, topic, 0);
-    f->layout = (struct wire_publish){.version = (int)f->plan->version, .qos = (int)f->plan->qos,
-                                      .topic = topic, .topic_len = FLOW_TOPIC,
+    f->layout = (struct wire_publish){.version = (int)f->plan->version,
+                                      .qos = (int)f->plan->qos,
+                                      .topic = topic,
+                                      .topic_len = FLOW_TOPIC,
                                       .payload_len = f->plan->payload};
     wire_publish_layout(&f->layout);
     f->frames = malloc(f->batch * f->layout.size);
@@ -236,10 +239,27 @@ static bool memory_take(struct flow *f)
     f->subs = calloc(f->subscribers, sizeof *f->subs);
     f->state = calloc(f->publishers, sizeof *f->state);
     f->tracks = calloc(f->subscribers * f->plan->publishers, sizeof *f->tracks);
+    f->group_of = calloc(f->plan->groups, sizeof *f->group_of);
     f->ready = calloc(f->publishers, sizeof *f->ready);
     f->greetings = calloc(f->publishers + f->subscribers, sizeof *f->greetings);
-    return f->pubs && f->subs && f->state && f->tracks && f->ready && f->greetings &&
+    return f->pubs && f->subs && f->state && f->tracks && f->group_of && f->ready && f->greetings &&
            frames_make(f);
+}
+
+/* Publishers open in another order than their subscribers: a broker that deals connections to its
+ * threads in turn must not find every pair on one thread, as if messages never had to cross. */
+static void groups_mix(struct flow *f)
+{
+    uint64_t random = 0x9e3779b97f4a7c15u;
+
+    for (uint32_t i = 0; i < f->plan->groups; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        uint32_t other = (uint32_t)((random >> 11) % (i + 1));
+        f->group_of[i] = f->group_of[other];
+        f->group_of[other] = i;
+    }
 }
 
 /* The relay learns who is who from one line instead of CONNECT: role and group. */
@@ -250,7 +270,8 @@ static void greetings_make(struct flow *f)
         f->subs[i].greeting = f->greetings[i];
     }
     for (size_t i = 0; i < f->publishers; i++) {
-        snprintf(f->greetings[f->subscribers + i], 16, "P %06u\n", (unsigned)(i / f->plan->publishers) % 1000000);
+        snprintf(f->greetings[f->subscribers + i], 16, "P %06u\n",
+                 f->group_of[i / f->plan->publishers] % 1000000);
         f->pubs[i].greeting = f->greetings[f->subscribers + i];
     }
 }
@@ -270,13 +291,17 @@ static void window_fit(struct flow *f)
 bool flow_open(struct flow *f, struct turn *t)
 {
     const struct plan *plan = t->plan;
-    *f = (struct flow){.turn = t, .plan = plan, .batch = plan->batch, .window = plan->window,
+    *f = (struct flow){.turn = t,
+                       .plan = plan,
+                       .batch = plan->batch,
+                       .window = plan->window,
                        .publishers = plan->groups * plan->publishers,
                        .subscribers = plan->groups * plan->subscribers};
     if (!memory_take(f)) {
         turn_fail(t, "out of memory");
         return false;
     }
+    groups_mix(f);
     if (plan->relay)
         greetings_make(f);
     if (!chan_open_all(f->subs, f->subscribers, t, &subscriber_owner, f, 0) ||
@@ -301,6 +326,7 @@ void flow_close(struct flow *f)
     free(f->subs);
     free(f->state);
     free(f->tracks);
+    free(f->group_of);
     free(f->ready);
     free(f->greetings);
     free(f->frames);

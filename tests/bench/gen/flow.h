@@ -30,7 +30,8 @@ struct flow {
     char (*greetings)[16]; /* relay only */
     struct flow_publisher *state;
     struct track *tracks; /* [subscriber][publisher within its group] */
-    uint32_t *ready;           /* publishers that may send */
+    uint32_t *group_of;   /* a permutation of the groups, see groups_mix */
+    uint32_t *ready;      /* publishers that may send */
     size_t ready_count;
     struct wire_publish layout;
     uint8_t *frames; /* one batch, patched for each send */

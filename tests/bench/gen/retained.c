@@ -19,8 +19,8 @@ struct retained {
     const struct plan *plan;
     struct chan pub, sub;
     uint8_t *frames;
-    uint8_t *seen;      /* one bit a message, of this replay */
-    char prefix[TEXT];  /* "r/RUN/" */
+    uint8_t *seen;     /* one bit a message, of this replay */
+    char prefix[TEXT]; /* "r/RUN/" */
     uint64_t pongs, arrived, duplicated, foreign;
 };
 
@@ -104,8 +104,11 @@ static void retained_until(struct retained *s, const uint64_t *value, uint64_t w
 static void retained_publish(struct retained *s, size_t payload)
 {
     char topic[32];
-    struct wire_publish l = {.version = (int)s->plan->version, .retain = true, .topic = topic,
-                             .topic_len = TEXT, .payload_len = payload};
+    struct wire_publish l = {.version = (int)s->plan->version,
+                             .retain = true,
+                             .topic = topic,
+                             .topic_len = TEXT,
+                             .payload_len = payload};
     uint8_t *at = s->frames;
 
     wire_publish_layout(&l);
@@ -185,7 +188,8 @@ static void replay_measure(struct retained *s, struct report *r)
 bool retained_run(struct turn *t, struct report *r)
 {
     const struct plan *plan = t->plan;
-    struct retained s = {.turn = t, .plan = plan,
+    struct retained s = {.turn = t,
+                         .plan = plan,
                          .frames = malloc(plan->batch * (plan->payload + TEXT + 16) + 2),
                          .seen = malloc(plan->retained / 8 + 1)};
 

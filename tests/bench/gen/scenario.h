@@ -8,7 +8,7 @@
 #include "report.h"
 #include "turn.h"
 
-bool traffic_run(struct turn *t, struct report *r);  /* pairs, fan-in, fan-out, latency */
+bool traffic_run(struct turn *t, struct report *r); /* pairs, fan-in, fan-out, latency */
 bool filters_run(struct turn *t, struct report *r);
 bool storm_run(struct turn *t, struct report *r);
 bool idle_run(struct turn *t, struct report *r);

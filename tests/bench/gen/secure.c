@@ -28,8 +28,7 @@ int secure_open(struct turn *t)
     SSL_CTX_set_options(t->tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_app_data(t->tls, t);
     if (t->plan->resume) {
-        SSL_CTX_set_session_cache_mode(t->tls,
-                                       SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_set_session_cache_mode(t->tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(t->tls, session_seen);
     }
     if (t->plan->ca) {

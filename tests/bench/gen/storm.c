@@ -48,8 +48,7 @@ static void slot_down(struct chan *c, const char *why)
     s->again[s->again_count++] = (uint32_t)slot;
 }
 
-static const struct chan_owner slot_owner = {.up = slot_up, .bytes = slot_bytes,
-                                             .down = slot_down};
+static const struct chan_owner slot_owner = {.up = slot_up, .bytes = slot_bytes, .down = slot_down};
 
 static void storm_turn(struct storm *s, struct turn *t)
 {
@@ -120,7 +119,8 @@ static bool storm_first(struct storm *s, struct turn *t)
 bool storm_run(struct turn *t, struct report *r)
 {
     size_t n = t->plan->concurrency;
-    struct storm s = {.chans = calloc(n, sizeof *s.chans), .leaving = calloc(n, sizeof(bool)),
+    struct storm s = {.chans = calloc(n, sizeof *s.chans),
+                      .leaving = calloc(n, sizeof(bool)),
                       .again = calloc(n, sizeof *s.again)};
 
     if (!s.chans || !s.leaving || !s.again)

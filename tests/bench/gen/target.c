@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,23 +38,49 @@ static uint64_t stat_ns(uint64_t pid)
     return (user + system) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
-uint64_t target_cpu_ns(uint64_t pid)
+void target_threads(struct target_threads *out, uint64_t pid)
 {
     char path[320];
-    uint64_t total = 0;
 
+    out->count = 0;
     snprintf(path, sizeof path, "/proc/%" PRIu64 "/task", pid);
     DIR *dir = opendir(path);
     if (!dir)
-        return 0;
-    for (struct dirent *e; (e = readdir(dir));) {
+        return;
+    for (struct dirent *e; (e = readdir(dir)) && out->count < TARGET_THREADS;) {
         if (e->d_name[0] == '.')
             continue;
         snprintf(path, sizeof path, "/proc/%" PRIu64 "/task/%s/schedstat", pid, e->d_name);
-        total += first_number(path);
+        out->list[out->count].tid = atoi(e->d_name);
+        out->list[out->count++].ns = first_number(path);
     }
     closedir(dir);
+}
+
+uint64_t target_cpu_ns(uint64_t pid)
+{
+    struct target_threads now;
+    uint64_t total = 0;
+
+    target_threads(&now, pid);
+    for (unsigned i = 0; i < now.count; i++)
+        total += now.list[i].ns;
     return total ? total : stat_ns(pid);
+}
+
+uint64_t target_busiest_ns(const struct target_threads *before, const struct target_threads *after)
+{
+    uint64_t most = 0;
+
+    for (unsigned i = 0; i < after->count; i++) {
+        uint64_t was = 0;
+        for (unsigned j = 0; j < before->count; j++)
+            if (before->list[j].tid == after->list[i].tid)
+                was = before->list[j].ns;
+        if (after->list[i].ns - was > most)
+            most = after->list[i].ns - was;
+    }
+    return most;
 }
 
 uint64_t target_rss(uint64_t pid)

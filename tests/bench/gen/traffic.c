@@ -11,13 +11,17 @@ enum { PATIENCE_S = 5, BACKLOG_MOST = 64 << 20 };
 /* Everything that is read at both ends of the measured part. */
 struct sample {
     uint64_t at, sent, delivered, broker, own;
+    struct target_threads threads;
 };
 
-static struct sample sample_take(const struct flow *f)
+static void sample_take(struct sample *s, const struct flow *f)
 {
-    return (struct sample){.sent = f->sent, .delivered = f->delivered, .own = target_own_ns(),
-                           .broker = f->plan->pid ? target_cpu_ns(f->plan->pid) : 0,
-                           .at = turn_now()};
+    *s = (struct sample){.sent = f->sent, .delivered = f->delivered, .own = target_own_ns()};
+    if (f->plan->pid) {
+        s->broker = target_cpu_ns(f->plan->pid);
+        target_threads(&s->threads, f->plan->pid);
+    }
+    s->at = turn_now();
 }
 
 static bool count_reached(const struct flow *f)
@@ -71,6 +75,8 @@ static void rates_note(struct report *r, const struct sample *a, const struct sa
     report_note(r, "delivered_per_second", n / seconds, "/s");
     if (b->broker > a->broker && n > 0) {
         report_note(r, "cpu_us", (double)(b->broker - a->broker) / 1e3 / n, "us broker/delivered");
+        report_note(r, "busiest_us", (double)target_busiest_ns(&a->threads, &b->threads) / 1e3 / n,
+                    "us busiest thread/delivered");
         report_note(r, "broker_busy", (double)(b->broker - a->broker) / 1e9 / seconds, "cores");
     }
     if (n > 0)
@@ -109,9 +115,10 @@ static bool closed_run(struct flow *f, struct report *r)
 
     flow_kick(f);
     bool moving = loop_until(f, turn_now() + plan->warmup_ms * 1000000);
-    struct sample a = sample_take(f);
+    struct sample a, b;
+    sample_take(&a, f);
     moving = moving && loop_until(f, a.at + plan->duration_ms * 1000000);
-    struct sample b = sample_take(f);
+    sample_take(&b, f);
     if (moving)
         drain(f);
     if (f->turn->failed)
@@ -154,14 +161,14 @@ static bool open_run(struct flow *f, struct report *r)
 {
     const struct plan *plan = f->plan;
     uint64_t begin = turn_now(), next = 0, now;
-    struct sample a = {0};
+    struct sample a = {0}, b;
 
     f->timed = true;
     f->count_from = begin + plan->warmup_ms * 1000000;
     f->count_until = f->count_from + plan->duration_ms * 1000000;
     while (!f->turn->failed && !count_reached(f) && (now = turn_now()) < f->count_until) {
         if (!a.at && now >= f->count_from)
-            a = sample_take(f);
+            sample_take(&a, f);
         due_send(f, begin, now, &next);
         uint64_t due = begin + (uint64_t)((double)next * 1e9 / (double)plan->rate);
         /* Sleeping costs 50 us of precision: close to the next send, look without waiting. */
@@ -170,7 +177,7 @@ static bool open_run(struct flow *f, struct report *r)
             turn_fail(f->turn, "the broker does not keep up with %d messages a second",
                       (int)plan->rate);
     }
-    struct sample b = sample_take(f);
+    sample_take(&b, f);
     drain(f);
     if (f->turn->failed)
         return false;

@@ -19,14 +19,14 @@ struct turn {
     int epfd;
     struct sockaddr_storage addr;
     socklen_t addr_len;
-    unsigned run_id;      /* in client ids and topics, so that two runs do not meet */
-    uint8_t *in;          /* TURN_INBUF: where every read lands */
-    uint8_t *out;         /* scratch for what is sent within one call */
+    unsigned run_id; /* in client ids and topics, so that two runs do not meet */
+    uint8_t *in;     /* TURN_INBUF: where every read lands */
+    uint8_t *out;    /* scratch for what is sent within one call */
     size_t out_cap;
     SSL_CTX *tls;         /* NULL without --tls */
     SSL_SESSION *session; /* the latest ticket, for --resume */
     uint64_t up, down, resumed, bytes_in, bytes_out;
-    size_t backlog;       /* bytes accepted from scenarios that no socket took yet */
+    size_t backlog; /* bytes accepted from scenarios that no socket took yet */
     bool failed;
     char failure[200];
 };

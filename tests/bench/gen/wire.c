@@ -158,11 +158,18 @@ static size_t property_size(uint8_t id, const uint8_t *p, size_t n)
     size_t text;
 
     switch (id) {
-    case 0x11: case 0x27: /* session expiry, maximum packet size */
+    case 0x11:
+    case 0x27: /* session expiry, maximum packet size */
         return 4;
-    case 0x13: case 0x21: case 0x22: /* server keep-alive, receive maximum, alias maximum */
+    case 0x13:
+    case 0x21:
+    case 0x22: /* server keep-alive, receive maximum, alias maximum */
         return 2;
-    case 0x24: case 0x25: case 0x28: case 0x29: case 0x2A:
+    case 0x24:
+    case 0x25:
+    case 0x28:
+    case 0x29:
+    case 0x2A:
         return 1;
     case 0x26: /* user property: two strings */
         if (n < 2 || n < 4 + (text = (size_t)p[0] << 8 | p[1]))

@@ -40,7 +40,8 @@ size_t wire_subscribe_size(size_t n, size_t each);
 size_t wire_subscribe(uint8_t *out, int version, uint16_t packet_id, const char *filters, size_t n,
                       size_t each, int qos);
 
-/* PUBACK, PUBREC, PUBREL or PUBCOMP: always four bytes, a missing reason means success in MQTT 5. */
+/* PUBACK, PUBREC, PUBREL or PUBCOMP: always four bytes, a missing reason means success in MQTT 5.
+ */
 enum { WIRE_ACK = 4 };
 static inline void wire_ack(uint8_t *out, int type, const uint8_t packet_id[2])
 {

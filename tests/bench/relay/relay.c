@@ -25,21 +25,21 @@
 
 enum {
     READ_SIZE = 64 << 10,
-    SLAB_SIZE = 1 << 20,  /* all that one turn reads; full: flush early */
-    PARTS = 64,           /* separate pieces a group may get in one turn */
+    SLAB_SIZE = 1 << 20, /* all that one turn reads; full: flush early */
+    PARTS = 64,          /* separate pieces a group may get in one turn */
     GROUPS = 10000,
     EVENTS = 512,
-    HELLO = 9,            /* "P 000012\n" */
+    HELLO = 9, /* "P 000012\n" */
     BEHIND_MOST = 64 << 20,
 };
 
 struct peer {
     int fd;
-    struct group *group;  /* NULL until its line has come */
-    struct peer *next;    /* among the subscribers of its group */
-    struct peer *again;   /* on the list of publishers that may have more to read */
+    struct group *group; /* NULL until its line has come */
+    struct peer *next;   /* among the subscribers of its group */
+    struct peer *again;  /* on the list of publishers that may have more to read */
     bool subscriber, listed;
-    uint8_t *behind;      /* what a full socket did not take */
+    uint8_t *behind; /* what a full socket did not take */
     size_t behind_len, behind_cap;
 };
 

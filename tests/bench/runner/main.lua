@@ -16,6 +16,7 @@ their targets.
   --without PEER    leave out relay, mosquitto or skep
   --build DIR       where bin/ is (build/release)
   --json FILE       save every figure
+  --markdown FILE   the table as docs/performance.md has it
   --against FILE    compare with figures saved before
   --gen-core N, --peer-core N   cores of the generator (0) and of the broker (1)
   --skep-extra TEXT             more directives for Skep's configuration
@@ -30,7 +31,7 @@ do
     if name == "quick" or name == "list" or name == "nagle" then
       option[name] = true
     elseif name and arg[i + 1] and (option[name] ~= nil or name == "only" or name == "json"
-        or name == "build" or name == "against" or name == "skep-extra") then
+        or name == "markdown" or name == "build" or name == "against" or name == "skep-extra") then
       i = i + 1
       option[name] = arg[i]
     else
@@ -146,5 +147,6 @@ for _, row in ipairs(rows) do
 end
 tables.foot(met, missed, failures)
 if option.json then tables.save(option.json, summary, all, option) end
+if option.markdown then tables.markdown(option.markdown, summary) end
 if option.against then tables.compare(option.against, summary) end
 os.exit(#failures == 0 and 0 or 1)

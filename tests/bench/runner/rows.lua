@@ -101,11 +101,15 @@ add { id = "latency", title = "p99 at 10k a second", value = "p99_us", args = "l
   also = { { value = "p50_us", title = "p50 at 10k a second" },
     { value = "p999_us", title = "p99.9 at 10k a second" } } }
 
--- Two loops: the value is the cost, so capacity with a core each is 2 x one / two.
-add { id = "loops", title = "two loops, QoS 1 pairs b=16 (one loop)", cores = "all",
-  runs = { { "one loop", "skep", "pairs -q 1 -b 16" }, { "skep", "skep-2", "pairs -q 1 -b 16" } },
-  targets = { { "skep", "one loop", most = 2 / 1.7 } },
-  also = { { value = "us_per_message", title = "two loops, elapsed us a message, 2 cores shared",
-    targets = { { "skep", "one loop", most = 1 } } } } }
+-- Two loops.  With a core each, the busier one is the limit: what two can carry, over what one can,
+-- is the cost on the only loop over the cost on the busiest.  Half the pairs cross between loops.
+for _, kind in ipairs { { "q0", "QoS 0", "pairs -b 16" }, { "q1", "QoS 1", "pairs -q 1 -b 16" } } do
+  add { id = "loops-" .. kind[1], title = "two loops, " .. kind[2] .. " pairs b=16: busiest loop",
+    value = "busiest_us", cores = "all",
+    runs = { { "one loop", "skep", kind[3] }, { "skep", "skep-2", kind[3] } },
+    targets = { { "one loop", "skep", least = 1.7 } },
+    also = { { value = "us_per_message", title = "elapsed us, sharing 2 cores with the generator",
+      targets = { { "one loop", "skep", least = 1 } } } } }
+end
 
 return rows

@@ -125,7 +125,7 @@ function M.line(part, results, indented)
   print(("%-44s"):format((indented and "  " or "") .. part.title) .. table.concat(cells) .. "   "
     .. table.concat(notes, "; "))
   io.stdout:flush()
-  line.spread = wide
+  line.spread, line.texts = wide, notes
   return line
 end
 
@@ -160,6 +160,19 @@ function M.save(path, summary, all, option)
       quoted(result.peer), (result.text:gsub("%s+$", "")), i < #all and "," or ""))
   end
   f:write "]}\n"
+  f:close()
+end
+
+-- The same table for docs/performance.md.
+function M.markdown(path, summary)
+  local f = assert(io.open(path, "w"))
+  f:write("| scenario | relay | mosquitto | Skep | ratios and targets |\n|---|---|---|---|---|\n")
+  for _, line in ipairs(summary) do
+    local v, notes = line.values, {}
+    for _, t in ipairs(line.texts) do notes[#notes + 1] = (t:gsub("MISSED", "**missed**")) end
+    f:write(("| %s | %s | %s | %s | %s |\n"):format(line.title, number(v.relay),
+      number(v.mosquitto), number(v.skep), table.concat(notes, "; ")))
+  end
   f:close()
 end
 
