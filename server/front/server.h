@@ -32,7 +32,8 @@ struct server_listener {
     unsigned versions;         /* set of VERSION_* */
     const char *mount_point;   /* prefix for every topic of its clients; NULL: none */
     enum username_from username_from;
-    bool username_from_psk; /* the PSK identity is the user name */
+    bool username_from_psk;      /* the PSK identity is the user name */
+    uint32_t connect_timeout_ms; /* from accept to the whole CONNECT */
 };
 
 struct server_conf {

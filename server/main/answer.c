@@ -1,0 +1,146 @@
+/* What the control socket answers; control.h has the protocol. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "main/daemon_impl.h"
+
+static void answer_version(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    cJSON_AddStringToObject(answer, "version", SKEP_VERSION);
+    cJSON_AddNumberToObject(answer, "pid", getpid());
+}
+
+static void add_listeners(const struct daemon *d, cJSON *answer)
+{
+    cJSON *list = cJSON_AddArrayToObject(answer, "listeners");
+    const char *name, *address;
+
+    for (size_t i = 0; server_address(d->server, i, &name, &address); i++) {
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddStringToObject(one, "name", name);
+        cJSON_AddStringToObject(one, "address", address);
+        cJSON_AddItemToArray(list, one);
+    }
+}
+
+static void add_figures(const struct daemon *d, cJSON *answer)
+{
+    struct server_stats st;
+
+    server_stats(d->server, &st);
+    cJSON_AddNumberToObject(answer, "connections", (double)st.connections);
+    cJSON_AddNumberToObject(answer, "sessions", (double)st.sessions);
+    cJSON_AddNumberToObject(answer, "subscriptions", (double)st.subscriptions);
+    cJSON_AddNumberToObject(answer, "retained", (double)st.retained);
+    cJSON_AddNumberToObject(answer, "messages_in", (double)st.messages_in);
+    cJSON_AddNumberToObject(answer, "messages_out", (double)st.messages_out);
+    cJSON_AddNumberToObject(answer, "messages_dropped", (double)st.messages_dropped);
+    cJSON_AddNumberToObject(answer, "bytes_in", (double)st.bytes_in);
+    cJSON_AddNumberToObject(answer, "bytes_out", (double)st.bytes_out);
+}
+
+static void answer_status(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    const char *config = d->options->origin.path;
+
+    answer_version(d, request, answer);
+    cJSON_AddNumberToObject(answer, "uptime_s", (double)((clock_mono_ms() - d->started_ms) / 1000));
+    cJSON_AddStringToObject(answer, "config", config ? config : "built-in defaults");
+    cJSON_AddStringToObject(answer, "data_dir", d->settings->data_dir);
+    cJSON_AddNumberToObject(answer, "threads", d->settings->server.threads);
+    cJSON_AddStringToObject(answer, "log_level", log_level_name(log_level_get()));
+    cJSON_AddStringToObject(answer, "state", d->state == DAEMON_RUNNING ? "running" : "stopping");
+    add_listeners(d, answer);
+    add_figures(d, answer);
+}
+
+static void answer_clients(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    cJSON_AddNumberToObject(answer, "connections", server_connections(d->server));
+}
+
+static void answer_reload(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    bool plan = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(request, "plan"));
+    struct reload r;
+    cJSON *list;
+
+    reload_run(d, plan, &r);
+    if (r.error)
+        control_refuse(answer, r.error);
+    list = cJSON_AddArrayToObject(answer, "changes");
+    for (const struct show_change *c = r.changes; c; c = c->next) {
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddStringToObject(one, "text", show_change_text(c, &r.arena));
+        cJSON_AddStringToObject(one, "path", c->path);
+        cJSON_AddBoolToObject(one, "restart", c->fixed);
+        cJSON_AddItemToArray(list, one);
+    }
+    list = cJSON_AddArrayToObject(answer, "messages");
+    for (size_t i = 0; i < r.message_count; i++)
+        cJSON_AddItemToArray(list, cJSON_CreateString(r.messages[i]));
+    arena_fini(&r.arena);
+}
+
+static void answer_log_level(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(request, "level");
+    const char *wanted = cJSON_GetStringValue(item);
+    bool known = !item;
+
+    for (int i = LOG_LEVEL_DEBUG; wanted && i <= LOG_LEVEL_ERROR; i++)
+        if (strcmp(wanted, log_level_name((enum log_level)i)) == 0) {
+            log_level_set((enum log_level)i);
+            known = true;
+        }
+    if (known)
+        cJSON_AddStringToObject(answer, "level", log_level_name(log_level_get()));
+    else
+        control_refuse(answer, "the level is debug, info, warn or error");
+}
+
+static void answer_config(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+
+    if (!to) {
+        control_refuse(answer, "out of memory");
+        return;
+    }
+    show_effective(to, &settings_table, d->settings);
+    fclose(to);
+    cJSON_AddStringToObject(answer, "text", text);
+    free(text);
+}
+
+static void answer_stop(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    daemon_stop(d);
+}
+
+void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *answer)
+{
+    static const struct {
+        const char *cmd;
+        void (*fn)(struct daemon *d, const cJSON *request, cJSON *answer);
+    } commands[] = {
+        {"version", answer_version}, {"status", answer_status},       {"clients", answer_clients},
+        {"reload", answer_reload},   {"log-level", answer_log_level}, {"config", answer_config},
+        {"stop", answer_stop},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(cmd, commands[i].cmd) == 0) {
+            commands[i].fn(arg, request, answer);
+            return;
+        }
+    control_refuse(
+        answer, "unknown cmd: it is version, status, clients, reload, log-level, config or stop");
+}

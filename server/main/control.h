@@ -1,0 +1,57 @@
+/* The local control socket: how skepctl talks to a running Skep.
+ *
+ * A Unix stream socket whose file mode says who may use it.  One JSON object a line in
+ * each direction, requests answered in order:
+ *
+ *     {"cmd":"version"}                 {"ok":true,"version":"0.1.0","pid":1}
+ *     {"cmd":"status"}                  {"ok":true,"version":"0.1.0","pid":1,"uptime_s":5,
+ *                                        "config":"/etc/skep/skep.conf","data_dir":"...",
+ *                                        "threads":2,"log_level":"info","state":"running",
+ *                                        "listeners":[{"name":"mqtt","address":"127.0.0.1:1883"}],
+ *                                        "connections":0,"sessions":0,"subscriptions":0,
+ *                                        "retained":0,"messages_in":0,"messages_out":0,
+ *                                        "messages_dropped":0,"bytes_in":0,"bytes_out":0}
+ *     {"cmd":"clients"}                 {"ok":true,"connections":0}
+ *     {"cmd":"reload"}                  {"ok":true,"changes":[{"text":"limits.max_packet: 1m ->
+ * 2m", "path":"limits.max_packet","restart":false}], "messages":["file:1:1: warning: ..."]}
+ *     {"cmd":"reload","plan":true}      the same, and nothing is changed
+ *     {"cmd":"log-level","level":"debug"}  {"ok":true,"level":"debug"}; without level: tells it
+ *     {"cmd":"config"}                  {"ok":true,"text":"..."}: what skep -T prints
+ *     {"cmd":"stop"}                    {"ok":true}; Skep then drains and ends
+ *
+ * What fails is answered {"ok":false,"error":"one line","messages":[...]}.  Members may be
+ * added; readers ignore those they do not know.
+ *
+ * Served on the main thread, never blocking it: up to CONTROL_CLIENTS at a time, lines of
+ * at most CONTROL_LINE bytes, silent ones closed after CONTROL_IDLE_MS. */
+#ifndef SKEP_MAIN_CONTROL_H
+#define SKEP_MAIN_CONTROL_H
+
+#include <cjson/cJSON.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct control;
+
+enum { CONTROL_CLIENTS = 16, CONTROL_LINE = 4096, CONTROL_IDLE_MS = 30000 };
+
+/* Answers one request: fills `answer`, an empty object.  `cmd` is never NULL. */
+typedef void control_answer_fn(void *arg, const char *cmd, const cJSON *request, cJSON *answer);
+
+/* path must be free or a socket nobody listens on.  owner -1: as created. */
+int control_open(struct control **out, const char *path, mode_t mode, uid_t uid, gid_t gid,
+                 control_answer_fn *answer, void *arg, char *why, size_t why_size);
+/* Also removes the socket file. */
+void control_close(struct control **c);
+
+/* For poll(): fills at most CONTROL_CLIENTS + 1 entries and returns how many.  Then, with
+ * the same entries: does what they say. */
+size_t control_poll(struct control *c, struct pollfd *fds);
+void control_serve(struct control *c, const struct pollfd *fds, size_t count, uint64_t now_ms);
+
+/* {"ok":false,"error":text} */
+void control_refuse(cJSON *answer, const char *text);
+
+#endif

@@ -1,0 +1,132 @@
+/* A new configuration beside the running one: built, checked, compared, swapped. */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "main/daemon_impl.h"
+#include "main/notify.h"
+
+void check_tls_files(struct settings *s)
+{
+    char why[512];
+
+    for (size_t i = 0; i < s->server.listener_count; i++) {
+        const struct server_listener *l = &s->server.listeners[i];
+        bool seen = i > 0 && s->server.listeners[i - 1].listen.name == l->listen.name;
+        if (l->listen.tls && !seen && listener_check_tls(&l->listen, why, sizeof why) < 0)
+            complaint_error(&s->complaints, s->listener_pos[i], NULL, "%s", why);
+    }
+}
+
+static void keep_messages(struct reload *r, const struct settings *s)
+{
+    const struct complaint *c;
+    size_t n = 0;
+
+    for (c = s->complaints.first; c; c = c->next)
+        n++;
+    r->messages = ARENA_ARRAY(&r->arena, const char *, n);
+    for (c = s->complaints.first; c; c = c->next)
+        r->messages[r->message_count++] =
+            arena_cstr(&r->arena, str_of(complaint_text(&s->complaints, c)));
+}
+
+static int apply(struct daemon *d, struct settings *next, struct reload *r)
+{
+    char why[512] = "";
+    bool log_changed = next->log_conf.target != d->settings->log_conf.target ||
+                       next->log_conf.format != d->settings->log_conf.format ||
+                       next->log_conf.target == LOG_TO_FILE;
+    int err = 0;
+
+    if (log_changed)
+        err = log_open(&next->log_conf, why, sizeof why);
+    if (err == 0 && (err = server_reload(d->server, &next->server, why, sizeof why)) < 0 &&
+        log_changed) {
+        char ignored[256];
+        log_open(&d->settings->log_conf, ignored, sizeof ignored);
+    }
+    if (err < 0) {
+        r->error = arena_cstr(&r->arena, str_of(why));
+        return err;
+    }
+    log_level_set(next->log.level);
+    return 0;
+}
+
+/* What only a restart changes stays as it runs, so that the next comparison says it again. */
+static void keep_fixed(struct settings *next, const struct settings *old)
+{
+    next->threads = old->threads;
+    next->server.threads = old->server.threads;
+    next->data_dir = arena_cstr(&next->arena, str_of(old->data_dir));
+    next->user = old->user ? arena_cstr(&next->arena, str_of(old->user)) : NULL;
+    next->group = old->group ? arena_cstr(&next->arena, str_of(old->group)) : NULL;
+    next->pid_file = old->pid_file ? arena_cstr(&next->arena, str_of(old->pid_file)) : NULL;
+    next->control.socket =
+        old->control.socket ? arena_cstr(&next->arena, str_of(old->control.socket)) : NULL;
+    next->control.mode = old->control.mode;
+}
+
+static void log_outcome(const struct reload *r)
+{
+    struct arena scratch = {0};
+
+    for (size_t i = 0; i < r->message_count; i++) {
+        if (r->error)
+            log_error("conf", "%s", r->messages[i]);
+        else
+            log_warn("conf", "%s", r->messages[i]);
+    }
+    if (r->error) {
+        log_error("main", "reload refused, the running configuration stays: %s", r->error);
+        return;
+    }
+    for (const struct show_change *c = r->changes; c; c = c->next) {
+        if (c->fixed)
+            log_warn("main", "needs a restart: %s", show_change_text(c, &scratch));
+        else
+            log_info("main", "changed: %s", show_change_text(c, &scratch));
+    }
+    log_info("main", "%s",
+             r->changes ? "configuration reloaded"
+                        : "configuration reloaded: no directive changed, files "
+                          "were read again");
+    arena_fini(&scratch);
+}
+
+static void copy_changes(struct reload *r, const struct daemon *d, const struct settings *next)
+{
+    r->changes = show_changes(&settings_table, d->settings, next, &r->arena);
+}
+
+void reload_run(struct daemon *d, bool plan, struct reload *r)
+{
+    struct settings *next;
+
+    *r = (struct reload){0};
+    if (d->state != DAEMON_RUNNING) {
+        r->error = "Skep is stopping";
+        return;
+    }
+    if (!plan)
+        notify_reloading();
+    settings_load(&next, &d->options->origin);
+    if (settings_ok(next))
+        check_tls_files(next);
+    keep_messages(r, next);
+    if (!settings_ok(next))
+        r->error = "the configuration has errors";
+    else
+        copy_changes(r, d, next);
+    if (!r->error && !plan && apply(d, next, r) == 0) {
+        struct settings *old = d->settings;
+        keep_fixed(next, old);
+        d->settings = next;
+        next = old;
+    }
+    settings_free(&next);
+    if (!plan) {
+        log_outcome(r);
+        notify_ready("running");
+    }
+}
