@@ -27,7 +27,7 @@ static const struct option_row rows[] = {
     {"password", "-P", TEXT, AT(password), 0, 0, 0, "TEXT", "password"},
     {"mqtt", "-V", NUMBER, AT(version), 4, 3, 5, "N", "3 = MQTT 3.1, 4 = 3.1.1, 5 = 5.0 (4)"},
     {"qos", "-q", NUMBER, AT(qos), 0, 0, 2, "N", "quality of service, both ways (0)"},
-    {"size", "-s", SIZE, AT(payload), 64, 16, 1 << 20, "BYTES", "payload, 16 to 1m (64)"},
+    {"size", "-s", SIZE, AT(payload), 64, 16, 512 << 10, "BYTES", "payload, 16 to 512k (64)"},
     {"batch", "-b", NUMBER, AT(batch), 0, 1, 4096, "N", "messages per write (1; filters 64)"},
     {"window", "-w", NUMBER, AT(window), 0, 1, 65000, "N", "in flight per publisher (the batch)"},
     {"groups", "-n", NUMBER, AT(groups), 0, 1, 10000, "N", "groups (100 pairs; 1 fan-in/out)"},

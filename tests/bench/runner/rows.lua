@@ -31,6 +31,9 @@ end
 
 add { id = "pairs-b1", title = "QoS 0 pairs, b=1", args = "pairs -b 1",
   targets = against(1.2, 2) }
+-- The same with several writes on their way: a broker may find more than one in a read.
+add { id = "pairs-w8", title = "QoS 0 pairs, b=1, 8 in flight", args = "pairs -b 1 -w 8",
+  targets = against(1.2, 2) }
 add { id = "pairs-b16", title = "QoS 0 pairs, b=16", args = "pairs -b 16",
   targets = against(1.5, 20) }
 add { id = "pairs-4k", title = "QoS 0 pairs 4 KB, b=16", args = "pairs -b 16 -s 4k",
@@ -86,7 +89,6 @@ add { id = "mqtt5-qos1", title = "MQTT 5 QoS 1 pairs, b=16 (own 3.1.1)",
   targets = { { "skep", "own 3.1.1", most = 1.15 } } }
 
 -- No targets: worth watching.
-add { id = "pairs-w8", title = "QoS 0 pairs, b=1, 8 in flight", args = "pairs -b 1 -w 8" }
 add { id = "ws-b16", title = "WebSocket pairs, b=16", runs = brokers "pairs -b 16 --ws /mqtt" }
 add { id = "pairs-64k", title = "QoS 0 pairs 64 KB, b=1", args = "pairs -n 20 -s 64k" }
 add { id = "tls-resume", title = "TLS connect, resumed", runs = brokers "storm --tls --resume" }
