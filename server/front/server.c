@@ -1,6 +1,7 @@
 #include "front/server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,10 @@
 #include "front/hooks.h"
 #include "front/sys.h"
 
-enum { CLOSE_WAIT_MS = 2000 };
+enum {
+    CLOSE_WAIT_MS = 2000,
+    HEAP_KEEP = 16 << 20, /* free memory the allocator may hold on to at the top of a heap */
+};
 
 struct server {
     struct broker *broker;
@@ -162,11 +166,20 @@ static int desks_open(struct server *s, char *why, size_t why_size)
     return 0;
 }
 
+/* The default (128 KB) makes every turn of larger messages grow and shrink the heap: a
+ * third of the time of 4 KB messages went into page faults. */
+static void tune_allocator(void)
+{
+    mallopt(M_TRIM_THRESHOLD, HEAP_KEEP);
+    mallopt(M_MMAP_THRESHOLD, HEAP_KEEP);
+}
+
 int server_open(struct server **out, const struct server_conf *conf, char *why, size_t why_size)
 {
     struct server *s = xcalloc(1, sizeof *s);
     int err;
 
+    tune_allocator();
     s->threads = conf->threads;
     s->started_ms = clock_mono_ms();
     s->broker = broker_new(&conf->limits, &broker_ops, s);

@@ -4,7 +4,10 @@
  * Decoding never trusts a length and never reads past the frame.  Results hold
  * views into the frame's bytes, valid as long as those are.  Every decoder returns
  * 0 or the MQTT 5 reason code (>= 0x80) that names the fault: 0x81 malformed, 0x82
- * protocol error, 0x99 payload format and so on; for 3.x the caller just closes. */
+ * protocol error, 0x94 a topic alias of 0; for 3.x the caller just closes.  What
+ * mqtt_decode_connect returns may stand in a CONNACK, what the others return in a
+ * DISCONNECT.  Whether a payload is UTF-8 where payload_format says so is left to
+ * the caller (base/utf8.h, 0x99). */
 #ifndef SKEP_MQTT_PACKET_H
 #define SKEP_MQTT_PACKET_H
 
@@ -152,7 +155,7 @@ struct mqtt_publish {
     struct str response_topic, correlation_data, content_type; /* views for the router's users */
 };
 
-/* version is the connection's.  A subscription identifier from a client is refused
+/* The frame must be a PUBLISH.  version is the connection's.  A subscription identifier from a client is refused
  * with 0x82 [MQTT-3.3.4-6]; one from a broker (skepctl sub, bridges) is accepted when
  * from_server, and found again by walking props. */
 int mqtt_decode_publish(const struct mqtt_frame *frame, uint8_t version, bool from_server,

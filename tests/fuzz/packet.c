@@ -7,9 +7,11 @@
 #include "mqtt/prop.h"
 #include "mqtt/reason.h"
 
+/* A fault goes to the peer as it is: in CONNACK, or else in DISCONNECT. */
 static bool is_reason(int fault)
 {
-    return fault == 0 || (fault >= 0x80 && fault <= 0xA2);
+    return fault == 0 || (fault >= 0x80 && fault <= 0xA2 &&
+                          mqtt_reason_allowed(MQTT_DISCONNECT, (uint8_t)fault));
 }
 
 static void check_inside(struct str part, const struct mqtt_frame *frame)
@@ -94,7 +96,7 @@ static void try_connect(const struct mqtt_frame *frame)
     struct again a;
     int fault = mqtt_decode_connect(frame, &c);
 
-    MUST(is_reason(fault));
+    MUST(fault == 0 || mqtt_reason_allowed(MQTT_CONNACK, (uint8_t)fault));
     if (fault)
         return;
     check_inside(c.client_id, frame);

@@ -7,6 +7,7 @@
 -- Tags are requirement ids; /3.1.1 or /5 says which version's rule of that name, no suffix both.
 -- A table after the function holds options: alone = true (no other story runs meanwhile).
 local broker = require "broker"
+local certs = require "certs"
 local fail = require "fail"
 local link = require "link"
 local sched = require "sched"
@@ -77,6 +78,9 @@ function T:own_broker(text, options)
   table.insert(self.brokers, process)
   return view(self, process)
 end
+
+-- The directory with certificates; see certs.lua.
+function T:certs() return certs.dir() end
 
 -- A topic prefix, and client ids, that no other story uses.
 function T:name(suffix) return ("s%d%s"):format(self.number, suffix or "") end
@@ -167,6 +171,7 @@ function stories.run(path, keep, report)
   run_together(crowd, stories.at_once, report)
   run_together(alone, 1, report)
   stop_shared(report)
+  certs.remove()
 end
 
 return stories

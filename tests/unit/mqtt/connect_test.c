@@ -171,9 +171,16 @@ static void bridges(void **state)
 /* [MQTT-3.1.2-3]; 3.1 does not reserve the bit. */
 static void reserved_flag(void **state)
 {
+    struct mqtt_connect c;
+
     assert_int_equal(fault(HEAD_311 "03 00 00 00 01 'c'"), RC_MALFORMED);
     assert_int_equal(fault(HEAD_50 "03 00 00 00 00 01 'c'"), RC_MALFORMED);
     assert_int_equal(fault(HEAD_31 "03 00 00 00 01 'c'"), 0);
+    assert_int_equal(decode(HEAD_31 "01 00 00 00 01 'c'", &c), 0);
+    assert_false(c.clean_start);
+    /* nor the will's bits without a will, which then mean nothing */
+    assert_int_equal(decode(HEAD_31 "32 00 00 00 01 'c'", &c), 0);
+    assert_false(c.has_will || c.will.retain || c.will.qos);
 }
 
 /* [MQTT-3.1.2-11] [MQTT-3.1.2-13] [MQTT-3.1.2-15] */
