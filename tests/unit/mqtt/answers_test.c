@@ -24,6 +24,8 @@ static void connack_3x(void **state)
     assert_int_equal(connack("20 02 01 00", MQTT_311, &c), 0);
     assert_true(c.session_present);
     assert_int_equal(c.reason, 0);
+    assert_true(c.retain_available && c.wildcard_available); /* 3.x cannot say otherwise */
+    assert_int_equal(c.maximum_qos, 2);
     assert_int_equal(connack("20 02 00 05", MQTT_311, &c), 0);
     assert_int_equal(c.reason, 5);
     /* [MQTT-V31-7]: reserved, so nothing is read from it */
