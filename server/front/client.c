@@ -44,10 +44,11 @@ struct client_task {
 static void client_free(struct client *c)
 {
     c->magic = 0;
-    if (c->extra)
+    if (c->extra) {
         free(c->extra->connect);
+        free(c->extra->auth_method);
+    }
     free(c->extra);
-    free(c->auth_method);
     free(c);
 }
 
@@ -194,16 +195,17 @@ struct str client_reason_string(const struct client *c, uint8_t type, const char
 
 /* -- The end -- */
 
-static void put_farewell(struct client *c, uint8_t reason, const char *text)
+static void put_farewell(struct client *c, uint8_t reason, const char *text,
+                         struct str server_reference)
 {
     uint32_t limit = c->link.maximum_packet;
     struct mqtt_out out =
-        client_out(c, 64 + (text ? strlen(text) : 0) + c->server_reference.len);
+        client_out(c, 64 + (text ? strlen(text) : 0) + server_reference.len);
 
     if (c->state == CLIENT_LIVE) {
         mqtt_put_disconnect(&out, c->version, reason,
                             client_reason_string(c, MQTT_DISCONNECT, text),
-                            c->server_reference, limit);
+                            server_reference, limit);
     } else if (c->version == MQTT_50) {
         struct mqtt_connack_out ack = {.version = MQTT_50,
                                        .reason = reason,
@@ -211,7 +213,7 @@ static void put_farewell(struct client *c, uint8_t reason, const char *text)
                                        .maximum_qos = 2,
                                        .reason_string =
                                            client_reason_string(c, MQTT_CONNACK, text),
-                                       .server_reference = c->server_reference};
+                                       .server_reference = server_reference};
         mqtt_put_connack(&out, &ack, limit);
     } else {
         struct mqtt_connack_out ack = {.version = c->version,
@@ -240,19 +242,25 @@ static void leave_session(struct client *c)
         session_detach(desk_worker(c->desk), c->session);
 }
 
-void client_end(struct client *c, uint8_t reason, const char *text)
+void client_redirect(struct client *c, uint8_t reason, const char *text,
+                     struct str server_reference)
 {
     if (c->state == CLIENT_CLOSING)
         return;
     if (c->state != CLIENT_LIVE)
         COUNT(desk_worker(c->desk), connects_refused);
     if (may_say(c, reason))
-        put_farewell(c, reason, text);
+        put_farewell(c, reason, text, server_reference);
     leave_session(c); /* from here on nobody else writes [MQTT-3.14.4-1] */
     c->state = CLIENT_CLOSING;
     if (!c->link.blocked)
         client_flush(c);
     conn_kill_later(c->conn, CONN_KILLED, LINGER_MS);
+}
+
+void client_end(struct client *c, uint8_t reason, const char *text)
+{
+    client_redirect(c, reason, text, STR_NONE);
 }
 
 void client_close(struct client *c, enum conn_cause cause)
@@ -297,7 +305,7 @@ void client_extra_trim(struct client *c)
         return;
     free(x->connect);
     x->connect = NULL;
-    if (!x->aliases && !x->replays && x->tokens_ms == 0) {
+    if (!x->aliases && !x->replays && !x->auth_method && x->tokens_ms == 0) {
         free(x);
         c->extra = NULL;
     }

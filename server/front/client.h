@@ -67,6 +67,7 @@ struct client_extra {
     char assigned_id[64];
     uint8_t assigned_len;
     struct client *owner;
+    char *auth_method; /* of enhanced authentication, NULL: none */
     char *connect; /* body of the CONNECT that waits for an answer */
     uint32_t connect_len;
 };
@@ -91,13 +92,11 @@ struct client {
     struct desk *desk;
     const struct policy *policy;
     struct client_extra *extra; /* NULL until needed */
-    char *auth_method;          /* of enhanced authentication, NULL: none */
     uint8_t *ctl;               /* control packets to send, NULL: none */
     uint32_t ctl_len, ctl_cap;
     uint64_t heard_ms; /* when the last packet came */
     struct wheel_timer timer;
     struct client *next, **prev; /* of the desk */
-    struct str server_reference; /* for the last packet; borrowed for that call */
 };
 
 extern const struct conn_handler client_handler;
@@ -120,6 +119,9 @@ void client_flush(struct client *c);
 /* The end, for a protocol reason: DISCONNECT (MQTT 5) or CONNACK says why where it may,
  * then the connection is closed.  text may be NULL. */
 void client_end(struct client *c, uint8_t reason, const char *text);
+/* The same with the name of another server to go to [MQTT 4.11]; may be empty. */
+void client_redirect(struct client *c, uint8_t reason, const char *text,
+                     struct str server_reference);
 
 /* Closes without a word. */
 void client_close(struct client *c, enum conn_cause cause);

@@ -103,8 +103,9 @@ static enum hook_verdict decide(struct attempt *a)
             a->answer.reason = RC_BAD_AUTH_METHOD; /* [MQTT-4.12.0-1] */
             return HOOK_DENY;
         }
-        if (!a->c->auth_method)
-            a->c->auth_method = str_dup(a->p.auth_method);
+        struct client_extra *x = client_extra(a->c);
+        if (!x->auth_method)
+            x->auth_method = str_dup(a->p.auth_method);
         v = hooks->auth(hooks->arg, a->c, a->p.auth_method, a->p.auth_data, NULL, &a->answer);
         if (v == HOOK_NEXT) {
             a->answer.reason = RC_BAD_AUTH_METHOD;
@@ -361,9 +362,9 @@ static void act_on(struct attempt *a, enum hook_verdict verdict)
     case HOOK_DENY:
     case HOOK_NEXT:
     default:
-        c->server_reference = answer->server_reference;
-        client_end(c, answer->reason ? answer->reason : RC_NOT_AUTHORIZED,
-                   answer->reason_string.len ? answer->reason_string.ptr : NULL);
+        client_redirect(c, answer->reason ? answer->reason : RC_NOT_AUTHORIZED,
+                        answer->reason_string.len ? answer->reason_string.ptr : NULL,
+                        answer->server_reference);
         return;
     }
 }

@@ -42,9 +42,10 @@ void client_auth(struct client *c, const struct mqtt_frame *frame)
     struct mqtt_auth p;
     int err = c->version == MQTT_50 ? mqtt_decode_auth(frame, &p) : RC_PROTOCOL_ERROR;
     bool connecting = c->state == CLIENT_DECIDING;
+    const char *own_method = c->extra ? c->extra->auth_method : NULL;
 
-    if (!err && (!c->auth_method || !hooks->auth ||
-                 (p.has_method && !str_eq(p.method, str_of(c->auth_method)))))
+    if (!err && (!own_method || !hooks->auth ||
+                 (p.has_method && !str_eq(p.method, str_of(own_method)))))
         err = RC_PROTOCOL_ERROR; /* [MQTT-4.12.0-7] [MQTT-4.12.1-1] */
     if (!err && p.reason != (connecting ? RC_CONTINUE_AUTH : p.reason))
         err = RC_PROTOCOL_ERROR;
@@ -52,7 +53,7 @@ void client_auth(struct client *c, const struct mqtt_frame *frame)
         client_end(c, (uint8_t)err, NULL);
         return;
     }
-    struct str method = str_of(c->auth_method);
+    struct str method = str_of(own_method);
     enum hook_verdict v = hooks->auth(hooks->arg, c, method, p.data, &p, &answer);
     if (connecting)
         client_decided(c, v, &answer);
