@@ -60,14 +60,10 @@ static void task_run(struct loop_task *task, struct loop *l)
 
     free(t);
     CHECK(c, CLIENT_MAGIC);
-    bool last = atomic_fetch_sub(&c->pending, 1) == 1;
-    if (c->gone) {
-        if (last)
-            client_free(c);
-        return;
-    }
     desk_worker(c->desk);
     fn(c);
+    if (atomic_fetch_sub(&c->pending, 1) == 1 && c->gone)
+        client_free(c);
 }
 
 void client_post(struct client *c, void (*fn)(struct client *c))
@@ -82,6 +78,8 @@ static void kick_arrived(struct client *c)
 {
     uint8_t reason = atomic_exchange(&c->kicked, 0);
 
+    if (c->gone)
+        return;
     if (reason == RC_TAKEN_OVER)
         COUNT(c->desk->w, takeovers);
     client_end(c, reason, NULL);
@@ -184,23 +182,23 @@ static void client_writable(struct conn *conn, void *owner)
     }
 }
 
-struct str client_reason_string(const struct client *c, uint8_t type, const char *text)
+struct str client_reason_string(const struct client *c, uint8_t type, struct str text)
 {
     bool allowed = c->problem_info || type == MQTT_CONNACK || type == MQTT_DISCONNECT;
 
-    if (!text || c->version != MQTT_50 || !allowed || !c->desk->w->limits->reason_strings)
+    if (c->version != MQTT_50 || !allowed || !c->desk->w->limits->reason_strings)
         return STR_NONE;
-    return str_of(text);
+    return text;
 }
 
 /* -- The end -- */
 
-static void put_farewell(struct client *c, uint8_t reason, const char *text,
+static void put_farewell(struct client *c, uint8_t reason, struct str text,
                          struct str server_reference)
 {
     uint32_t limit = c->link.maximum_packet;
     struct mqtt_out out =
-        client_out(c, 64 + (text ? strlen(text) : 0) + server_reference.len);
+        client_out(c, 64 + text.len + server_reference.len);
 
     if (c->state == CLIENT_LIVE) {
         mqtt_put_disconnect(&out, c->version, reason,
@@ -242,7 +240,7 @@ static void leave_session(struct client *c)
         session_detach(desk_worker(c->desk), c->session);
 }
 
-void client_redirect(struct client *c, uint8_t reason, const char *text,
+void client_redirect(struct client *c, uint8_t reason, struct str text,
                      struct str server_reference)
 {
     if (c->state == CLIENT_CLOSING)
@@ -260,7 +258,7 @@ void client_redirect(struct client *c, uint8_t reason, const char *text,
 
 void client_end(struct client *c, uint8_t reason, const char *text)
 {
-    client_redirect(c, reason, text, STR_NONE);
+    client_redirect(c, reason, str_of(text), STR_NONE);
 }
 
 void client_close(struct client *c, enum conn_cause cause)
@@ -301,7 +299,7 @@ void client_extra_trim(struct client *c)
 {
     struct client_extra *x = c->extra;
 
-    if (!x || c->state == CLIENT_CLAIMING || c->state == CLIENT_DECIDING)
+    if (!x || c->claiming || c->state == CLIENT_DECIDING)
         return;
     free(x->connect);
     x->connect = NULL;
@@ -319,8 +317,10 @@ static void client_closed(struct conn *conn, void *owner, enum conn_cause cause)
 
     CHECK(c, CLIENT_MAGIC);
     log_debug("front", "connection closed: %s", conn_cause_text(cause));
-    if (c->state == CLIENT_CLAIMING && sessions_cancel(w, &c->extra->claim))
+    if (c->claiming && sessions_cancel(w, &c->extra->claim)) {
+        c->claiming = false;
         atomic_fetch_sub(&c->pending, 1);
+    }
     if (c->session) {
         COUNT(w, disconnects);
         session_detach(w, c->session);

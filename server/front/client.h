@@ -81,6 +81,7 @@ struct client {
     bool gone : 1;         /* the connection is closed; memory waits for `pending` */
     bool problem_info : 1; /* [MQTT-3.1.2-29] */
     bool has_username : 1;
+    bool claiming : 1;     /* a claim waits, or its answer is under way */
     bool settled : 1;      /* CONNACK with success was written */
     uint16_t keep_alive;       /* seconds, 0: off */
     uint16_t unacked;          /* QoS 1 PUBLISHes since acknowledgements last went out */
@@ -106,7 +107,7 @@ struct client_extra *client_extra(struct client *c);
 void client_extra_trim(struct client *c);
 
 /* Any thread: run fn(c) on the client's loop.  The caller has counted it in c->pending
- * while the client could not go; fn is left out if it is gone by then. */
+ * while the client could not go.  The connection may be closed by then (c->gone). */
 void client_post(struct client *c, void (*fn)(struct client *c));
 
 /* Room for `need` more control bytes, to be sent at the end of the turn. */
@@ -120,7 +121,7 @@ void client_flush(struct client *c);
  * then the connection is closed.  text may be NULL. */
 void client_end(struct client *c, uint8_t reason, const char *text);
 /* The same with the name of another server to go to [MQTT 4.11]; may be empty. */
-void client_redirect(struct client *c, uint8_t reason, const char *text,
+void client_redirect(struct client *c, uint8_t reason, struct str text,
                      struct str server_reference);
 
 /* Closes without a word. */
@@ -155,7 +156,7 @@ void client_replay_stop(struct client *c);
 bool client_rate_recovered(struct client *c);
 
 /* A reason string, or none if the client does not want them or they are switched off. */
-struct str client_reason_string(const struct client *c, uint8_t type, const char *text);
+struct str client_reason_string(const struct client *c, uint8_t type, struct str text);
 
 /* For timers and tasks. */
 void client_on_timer(void *desk, struct wheel_timer *timer);

@@ -330,6 +330,7 @@ static void claim_session(struct attempt *a)
     enum claim_result result = sessions_claim(c->desk->w, claim);
     if (result == CLAIM_WAITING) {
         /* ready() may be under way already: it only posts, so parking now is in time. */
+        c->claiming = true;
         park(a, CLIENT_CLAIMING, false);
         return;
     }
@@ -363,8 +364,7 @@ static void act_on(struct attempt *a, enum hook_verdict verdict)
     case HOOK_NEXT:
     default:
         client_redirect(c, answer->reason ? answer->reason : RC_NOT_AUTHORIZED,
-                        answer->reason_string.len ? answer->reason_string.ptr : NULL,
-                        answer->server_reference);
+                        answer->reason_string, answer->server_reference);
         return;
     }
 }
@@ -434,6 +434,12 @@ void client_claim_decided(struct client *c)
     struct client_extra *x = c->extra;
     struct attempt a;
 
+    c->claiming = false;
+    if (c->gone || c->state != CLIENT_CLAIMING) { /* too late: back to the table */
+        if (x->claim_result == CLAIM_GRANTED)
+            sessions_release(c->desk->w, x->claim.session);
+        return;
+    }
     attempt_again(c, &a);
     if (x->claim_result == CLAIM_GRANTED)
         go_live(&a, x->claim.session, x->claim.present);
