@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 enum {
-    POOL_LARGE = 255,               /* the class of what malloc serves alone */
-    POOL_CLASS_BYTES = 1 << 20,     /* kept by one thread in one class */
-    POOL_THREAD_BYTES = 8 << 20,    /* kept by one thread in all */
+    POOL_LARGE = 255,            /* the class of what malloc serves alone */
+    POOL_CLASS_BYTES = 1 << 20,  /* kept by one thread in one class */
+    POOL_THREAD_BYTES = 8 << 20, /* kept by one thread in all */
 };
 
 /* size bytes, not cleared, aligned for any type up to 8 bytes; NULL when memory is refused.

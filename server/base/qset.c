@@ -78,8 +78,8 @@ static void shard_rebuild(struct qset *set, struct qsbr_slot *slot, unsigned sha
 
     for (uint64_t i = 0; i < table_size(old); i++) {
         /* The objects lie anywhere in memory: ask for the one eight slots ahead. */
-        uint64_t ahead = atomic_load_explicit(&from[(i + 8) % table_size(old)],
-                                              memory_order_relaxed);
+        uint64_t ahead =
+            atomic_load_explicit(&from[(i + 8) % table_size(old)], memory_order_relaxed);
         __builtin_prefetch((const void *)(uintptr_t)(ahead >> 16));
         uint64_t word = atomic_load_explicit(&from[i], memory_order_relaxed);
         if (word > REMOVED)

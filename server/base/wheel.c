@@ -143,7 +143,7 @@ unsigned wheel_advance(struct wheel *w, uint64_t now_ms, unsigned most)
             most--;
             continue;
         }
-        struct wheel_timer *list;
+        struct wheel_timer *list = NULL;
         uint64_t opens = slot_next(w, &list);
         if (opens > now_ms) {
             if (now_ms > w->now_ms)

@@ -31,8 +31,8 @@ typedef void wheel_fn(void *arg, struct wheel_timer *timer);
 
 struct wheel {
     uint64_t now_ms;
-    uint64_t armed; /* timers in the wheel */
-    struct wheel_timer ready; /* taken from slots that were reached, not looked at yet */
+    uint64_t armed;              /* timers in the wheel */
+    struct wheel_timer ready;    /* taken from slots that were reached, not looked at yet */
     uint64_t used[WHEEL_LEVELS]; /* a bit a slot: may hold timers (cleared late) */
     struct wheel_timer slots[WHEEL_LEVELS][WHEEL_SLOTS];
     struct {

@@ -53,8 +53,7 @@ bool retained_replay(struct retained *r, struct retained_cursor *cursor, uint64_
 
 /* Drops expired messages, looking at up to `most` nodes a call; resumable by itself.
  * Returns how many were dropped.  One thread at a time. */
-unsigned retained_sweep(struct retained *r, struct qsbr_slot *slot, uint64_t now_ms,
-                        unsigned most);
+unsigned retained_sweep(struct retained *r, struct qsbr_slot *slot, uint64_t now_ms, unsigned most);
 
 struct retained_stats {
     uint64_t messages, bytes; /* bytes: messages and tree */

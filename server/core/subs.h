@@ -19,11 +19,11 @@
 #include "base/str.h"
 
 enum {
-    SUB_QOS = 0x03,          /* mask */
+    SUB_QOS = 0x03, /* mask */
     SUB_NO_LOCAL = 0x04,
     SUB_RETAIN_AS_PUBLISHED = 0x08,
-    SUB_HAS_ID = 0x10,       /* the target's own table knows the subscription identifier */
-    SUB_GROUP = 0x20,        /* the target is a struct share_group, not a session */
+    SUB_HAS_ID = 0x10, /* the target's own table knows the subscription identifier */
+    SUB_GROUP = 0x20,  /* the target is a struct share_group, not a session */
 };
 
 struct subs;

@@ -170,7 +170,8 @@ static uint32_t number_take(struct sub_list *list, uint64_t *bytes)
         if (!list->big)
             list->big = block_new(1, sizeof *list->big, bytes);
         if (!list->big->blocks[block])
-            list->big->blocks[block] = block_new((size_t)1 << block, sizeof(struct sub_chunk), bytes);
+            list->big->blocks[block] =
+                block_new((size_t)1 << block, sizeof(struct sub_chunk), bytes);
     }
     return number;
 }

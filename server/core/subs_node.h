@@ -29,7 +29,7 @@ struct sub_node {
     _Atomic uint64_t entry;          /* the first subscriber, 0: none */
     _Atomic(struct sub_list *) list; /* the others */
     _Atomic uint32_t count;
-    uint16_t len;                    /* of the text behind it, in exact_node or wild_node */
+    uint16_t len; /* of the text behind it, in exact_node or wild_node */
     uint8_t kind;
 };
 

@@ -12,28 +12,8 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "core/levels.h"
 #include "core/subs_node.h"
-
-/* -- Levels -- */
-
-struct levels {
-    const char *at, *end; /* at NULL: no more */
-};
-
-static struct levels levels_of(struct str topic)
-{
-    return (struct levels){topic.ptr, topic.ptr + topic.len};
-}
-
-static bool level_next(struct levels *l, struct str *level)
-{
-    if (!l->at)
-        return false;
-    const char *slash = memchr(l->at, '/', (size_t)(l->end - l->at));
-    *level = (struct str){l->at, (size_t)((slash ? slash : l->end) - l->at)};
-    l->at = slash ? slash + 1 : NULL;
-    return true;
-}
 
 /* -- Edges -- */
 
@@ -85,9 +65,9 @@ static struct wild_leaf *child_find(const struct subs *s, const struct wild_node
 {
     struct wild_node *n;
 
-    if (level.len == 1 && level.ptr[0] == '#')
+    if (level_is(level, '#'))
         return hash_of(parent);
-    if (level.len == 1 && level.ptr[0] == '+')
+    if (level_is(level, '+'))
         n = plus_of(parent);
     else
         n = edge_find(s, parent, edge_hash(parent, level_hash(level)), level);
@@ -97,8 +77,8 @@ static struct wild_leaf *child_find(const struct subs *s, const struct wild_node
 static struct wild_leaf *node_new(struct subs *s, struct wild_node *parent, enum sub_kind kind,
                                   struct str text)
 {
-    size_t size = kind == SUB_HASH ? sizeof(struct wild_leaf)
-                                   : offsetof(struct wild_node, text) + text.len;
+    size_t size =
+        kind == SUB_HASH ? sizeof(struct wild_leaf) : offsetof(struct wild_node, text) + text.len;
     struct wild_leaf *leaf = xcalloc(1, size < sizeof *leaf ? sizeof *leaf : size);
 
     leaf->node.kind = (uint8_t)kind;
@@ -116,10 +96,10 @@ static struct wild_leaf *child_make(struct subs *s, struct qsbr_slot *slot,
 {
     struct wild_leaf *leaf;
 
-    if (level.len == 1 && level.ptr[0] == '#') {
+    if (level_is(level, '#')) {
         leaf = node_new(s, parent, SUB_HASH, STR_NONE);
         atomic_store_explicit(&parent->hash, leaf, memory_order_release);
-    } else if (level.len == 1 && level.ptr[0] == '+') {
+    } else if (level_is(level, '+')) {
         leaf = node_new(s, parent, SUB_PLUS, STR_NONE);
         atomic_store_explicit(&parent->plus, (struct wild_node *)leaf, memory_order_release);
     } else {

@@ -87,10 +87,10 @@ static void empty_pieces_are_fine(void **state)
 
 static void only_what_is_forwarded_is_kept(void **state) /* [MQTT-3.3.2-4] [MQTT-3.3.2-17] */
 {
-    static const char raw[] = "\x01\x01"              /* payload format */
-                              "\x02\x00\x00\x00\x09"  /* message expiry: counted by the broker */
-                              "\x23\x00\x05"          /* topic alias: the connection's */
-                              "\x03\x00\x02mt"        /* content type */
+    static const char raw[] = "\x01\x01"                /* payload format */
+                              "\x02\x00\x00\x00\x09"    /* message expiry: counted by the broker */
+                              "\x23\x00\x05"            /* topic alias: the connection's */
+                              "\x03\x00\x02mt"          /* content type */
                               "\x26\x00\x01k\x00\x01v"; /* user property */
     static const char kept[] = "\x01\x01\x03\x00\x02mt\x26\x00\x01k\x00\x01v";
     struct str all = {raw, sizeof raw - 1};
@@ -103,7 +103,8 @@ static void only_what_is_forwarded_is_kept(void **state) /* [MQTT-3.3.2-4] [MQTT
 
 static void plain_properties_are_copied_as_they_are(void **state)
 {
-    static const char plain[] = "\x26\x00\x01k\x00\x01v\x26\x00\x01k\x00\x01w"; /* [MQTT-3.3.2-18] */
+    static const char plain[] =
+        "\x26\x00\x01k\x00\x01v\x26\x00\x01k\x00\x01w"; /* [MQTT-3.3.2-18] */
     struct str props = {plain, sizeof plain - 1};
     struct message *m = message_from_publish(STR("t"), STR("p"), props, true, 0, false);
     assert_str(message_props(m), props);

@@ -163,8 +163,9 @@ static void subscribing_again_replaces_the_options(void **state) /* [MQTT-3.8.4-
 
 static void a_node_knows_its_filter(void **state)
 {
-    static const char *const filters[] = {"a",    "a/b/c", "/", "//", "#",       "+",      "+/",
-                                          "/+",   "a/+/",  "+//", "a//+//b/#", "$SYS/+/x/#", "/#"};
+    static const char *const filters[] = {"a",         "a/b/c",      "/",  "//",   "#",
+                                          "+",         "+/",         "/+", "a/+/", "+//",
+                                          "a//+//b/#", "$SYS/+/x/#", "/#"};
     char buf[64], tiny[3];
     for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
         struct sub_node *n = add(filters[i], &targets[1], 0);
