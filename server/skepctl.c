@@ -23,6 +23,12 @@ static const struct {
     {"pub", pub_command, "publish messages, ask for answers"},
     {"sub", sub_command, "subscribe and print what arrives"},
     {"passwd", passwd_command, "create and change files of users and passwords"},
+    {"status", status_command, "how the broker on this machine is doing"},
+    {"reload", reload_command, "have it read its configuration again"},
+    {"stop", stop_command, "have it end"},
+    {"log-level", log_level_command, "have it log more or less"},
+    {"config", config_command, "print the configuration in force"},
+    {"directives", directives_command, "describe every directive of skep.conf"},
 #ifdef SKEP_HAVE_BENCH
     {"bench", bench_main, "measure a broker"},
 #endif

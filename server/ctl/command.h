@@ -6,5 +6,11 @@
 int pub_command(int argc, char **argv);
 int sub_command(int argc, char **argv);
 int passwd_command(int argc, char **argv);
+int status_command(int argc, char **argv);
+int reload_command(int argc, char **argv);
+int stop_command(int argc, char **argv);
+int log_level_command(int argc, char **argv);
+int config_command(int argc, char **argv);
+int directives_command(int argc, char **argv);
 
 #endif
