@@ -32,6 +32,7 @@ struct link {
     uint32_t maximum_packet;     /* the client's, UINT32_MAX if none */
     uint16_t quota;              /* QoS>0 PUBLISHes that may be unacknowledged at a time, >= 1 */
     uint16_t alias_maximum;      /* outgoing aliases allowed, 0: none [MQTT-3.1.2-26] */
+    uint16_t mount_len;          /* bytes of the mount point, not shown to the client */
     uint8_t version;             /* enum mqtt_version */
     uint8_t worker;              /* index of the owner */
     bool shareable;

@@ -106,10 +106,17 @@ static void head_properties(const struct worker *w, const struct entry *e,
         h->props += 1 + mqtt_varint_size(e->sub_id);
 }
 
+/* The topic as this client knows it: without its mount point. */
+static struct str topic_shown(const struct link *link, const struct message *m)
+{
+    struct str topic = message_topic(m);
+    return (struct str){topic.ptr + link->mount_len, topic.len - link->mount_len};
+}
+
 static uint32_t head_remaining(const struct link *link, const struct entry *e,
                                struct publish_head *h)
 {
-    uint32_t n = 2 + e->message->topic_len + (e->qos ? 2 : 0) + e->message->payload_len;
+    uint32_t n = 2 + e->message->topic_len - link->mount_len + (e->qos ? 2 : 0) + e->message->payload_len;
 
     if (link->version == MQTT_50) {
         h->props_size = (uint8_t)mqtt_varint_size(h->props);
@@ -135,7 +142,7 @@ static void head_alias(struct worker *w, struct link *link, const struct entry *
     h->props += 3;
     h->remaining = head_remaining(link, e, h);
     if (h->topic_left_out)
-        h->remaining -= e->message->topic_len;
+        h->remaining -= e->message->topic_len - link->mount_len;
 }
 
 static uint8_t *write_properties(uint8_t *p, const struct entry *e, const struct publish_head *h)
@@ -166,7 +173,7 @@ static void put_publish(struct gather *g, const struct entry *e, uint16_t packet
                         const struct publish_head *h)
 {
     struct message *m = e->message;
-    struct str topic = message_topic(m), payload = message_payload(m), props = message_props(m);
+    struct str topic = topic_shown(g->link, m), payload = message_payload(m), props = message_props(m);
     uint8_t *begin = g->at, *p = begin;
 
     *p++ = first_byte(e);
@@ -212,7 +219,7 @@ static bool gather_publish(struct gather *g, const struct entry *e, uint16_t pac
     struct link *link = g->link;
     const struct message *m = e->message;
 
-    if (link->version != MQTT_50 && e->qos == 0) {
+    if (link->version != MQTT_50 && e->qos == 0 && link->mount_len == 0) {
         if (m->wire_len > link->maximum_packet)
             return false;
         put_ready_made(g, e);

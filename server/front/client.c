@@ -240,6 +240,19 @@ static void leave_session(struct client *c)
         session_detach(desk_worker(c->desk), c->session);
 }
 
+static void log_end(const struct client *c, uint8_t reason, struct str text)
+{
+    char peer[CONN_ADDR_MAX];
+
+    if (reason == RC_SHUTTING_DOWN || log_level_get() > LOG_LEVEL_INFO)
+        return;
+    log_kv_limited(LOG_LEVEL_INFO, "front", "connection ended by the broker",
+                   LOG_TEXT("reason", mqtt_reason_text(reason)), LOG_STR("detail", text),
+                   LOG_STR("client", c->session ? session_id(c->session) : STR_NONE),
+                   LOG_TEXT("address", conn_peer(c->conn, peer)),
+                   LOG_TEXT("listener", c->policy->name));
+}
+
 void client_redirect(struct client *c, uint8_t reason, struct str text,
                      struct str server_reference)
 {
@@ -247,6 +260,7 @@ void client_redirect(struct client *c, uint8_t reason, struct str text,
         return;
     if (c->state != CLIENT_LIVE)
         COUNT(desk_worker(c->desk), connects_refused);
+    log_end(c, reason, text);
     if (may_say(c, reason))
         put_farewell(c, reason, text, server_reference);
     leave_session(c); /* from here on nobody else writes [MQTT-3.14.4-1] */

@@ -210,6 +210,7 @@ static void link_settings(struct attempt *a)
     c->link.version = a->p.version;
     c->link.quota = a->p.receive_maximum < l->max_inflight ? a->p.receive_maximum : l->max_inflight;
     c->link.alias_maximum = a->p.topic_alias_maximum;
+    c->link.mount_len = c->policy->mount_len;
     c->problem_info = a->p.request_problem_info;
     c->has_username = a->has_username;
     c->keep_alive = imposed_keep_alive(a);
