@@ -71,16 +71,6 @@ static struct conn *conn_new(struct loop *l, int fd, const struct conn_handler *
     return c;
 }
 
-static void layer_free(struct conn *c)
-{
-    struct layer *layer = c->layer;
-    if (!layer)
-        return;
-    c->layer = NULL;
-    wheel_cancel(&conn_home(c)->wheel, &layer->timer);
-    free(layer);
-}
-
 /* The last step.  Nothing else refers to the connection any more. */
 static void conn_destroy(struct conn *c)
 {
@@ -93,8 +83,8 @@ static void conn_destroy(struct conn *c)
     l->conns.items[c->slot]->slot = c->slot;
     counter_add(&l->counters.connections, (uint64_t)-1);
     input_free(c);
-    output_free(c);
-    layer_free(c);
+    residue_free(&c->out);
+    phase_free(c);
     if (c->listener)
         listener_conn_gone(c->listener);
     c->magic = 0;
@@ -127,21 +117,6 @@ int conn_adopt(struct conn **out, struct loop *l, int fd, const struct conn_hand
     return 0;
 }
 
-static void conn_up(struct conn *c)
-{
-    c->phase = PHASE_OPEN;
-    c->owner = c->handler->up(c, listener_user(c->listener));
-    if (c->owner)
-        c->flags |= CONN_UP;
-    else
-        conn_kill(c, CONN_KILLED);
-}
-
-void conn_next_phase(struct conn *c)
-{
-    conn_up(c);
-}
-
 void conn_accept(struct loop *l, struct listener *listener, int fd)
 {
     struct conn *c = conn_new(l, fd, listener_handler(listener));
@@ -153,7 +128,7 @@ void conn_accept(struct loop *l, struct listener *listener, int fd)
     c->listener = listener;
     if (listener_is_unix(listener))
         c->flags |= CONN_UNIX;
-    conn_next_phase(c);
+    phase_begin(c);
 }
 
 /* Running */
@@ -266,8 +241,10 @@ static void tell_closed(struct conn *c)
 /* The front has let go, so output state is ours alone from here on. */
 static void last_flush(struct conn *c)
 {
-    if (!(c->flags & CONN_BROKEN) && !c->failed && c->out)
-        conn_flush(c);
+    if ((c->flags & CONN_BROKEN) || c->failed)
+        return;
+    if (conn_flush(c) == CONN_SENT && c->layer)
+        phase_goodbye(c);
 }
 
 void conn_abandon(struct conn *c)
@@ -301,8 +278,11 @@ static void linger_run(struct conn *c)
     bool was_blocked = c->out != NULL;
 
     c->flags &= (uint16_t)~CONN_WRITABLE;
-    if (was_blocked && conn_flush(c) == CONN_SENT)
-        shutdown(conn_socket(c), SHUT_WR);
+    if (was_blocked && conn_flush(c) == CONN_SENT) {
+        phase_goodbye(c);
+        if (!c->out)
+            shutdown(conn_socket(c), SHUT_WR);
+    }
     size_t n = input_recv(c, conn_home(c)->buffer, LOOP_READ_SIZE);
     if (n > 0 && (c->flags & CONN_READABLE))
         conn_make_ready(c);

@@ -20,9 +20,6 @@
 #include "net/loop_impl.h"
 
 struct tls;
-struct ws;
-struct proxied;
-struct upgrade;
 
 enum conn_phase { PHASE_PROXY, PHASE_TLS, PHASE_UPGRADE, PHASE_OPEN, PHASE_LINGER };
 
@@ -62,10 +59,7 @@ struct layer {
     struct wheel_timer timer; /* handshake or linger deadline */
     struct conn *conn;
     unsigned linger_ms;
-    struct proxied *proxied;
     struct tls *tls;
-    struct upgrade *upgrade;
-    struct ws *ws;
 };
 
 struct conn {
@@ -100,6 +94,13 @@ static inline struct loop *conn_home(const struct conn *c)
     return loop_at(c->loop_index);
 }
 
+/* Where in a run of pieces one has got to: `skip` bytes of pieces[pos] are done with. */
+struct cursor {
+    unsigned pos;
+    size_t skip;
+    size_t sent; /* bytes in all */
+};
+
 /* conn.c */
 
 /* Makes a connection on its loop's thread and starts its first phase.  Takes over fd and
@@ -107,26 +108,48 @@ static inline struct loop *conn_home(const struct conn *c)
 void conn_accept(struct loop *l, struct listener *listener, int fd);
 void conn_make_ready(struct conn *c);
 struct layer *conn_layer(struct conn *c); /* allocated when first asked for */
-/* The phase that begins after the one that ended; calls up() when all are done. */
-void conn_next_phase(struct conn *c);
+
+/* phase.c */
+
+/* What stands between the socket and the front on this listener; calls up() if nothing. */
+void phase_begin(struct conn *c);
+/* The current phase is over: the next one begins, or up() is called. */
+void phase_next(struct conn *c);
+/* The peer cannot be served.  It gets what was sent so far before the close; the reason
+ * goes to the log. */
+void phase_fail(struct conn *c, enum conn_cause cause, const char *reason);
+/* One read for a connection with layers, through all of them. */
+void phase_read(struct conn *c);
+/* Bytes as they were before TLS / after it.  LOOP_HEADROOM writable bytes before buf. */
+void phase_raw_input(struct conn *c, uint8_t *buf, size_t len);
+void phase_app_input(struct conn *c, uint8_t *buf, size_t len);
+/* Says goodbye on each layer, once the front has let go. */
+void phase_goodbye(struct conn *c);
+void phase_free(struct conn *c);
 
 /* input.c */
 
 /* One slice of input: at most one read of the socket.  Ends with data() or a phase step. */
 void input_run(struct conn *c);
-/* Plain application bytes for data().  buf has LOOP_HEADROOM writable bytes before it. */
+/* Application bytes for data().  buf has LOOP_HEADROOM writable bytes before it. */
 void input_deliver(struct conn *c, uint8_t *buf, size_t len);
 void input_free(struct conn *c);
 /* One recv, with errors and end of file turned into a kill; 0 when there was nothing. */
 size_t input_recv(struct conn *c, uint8_t *buf, size_t cap);
 
-/* output.c: the socket's end of it.  `raw` means past TLS and WebSocket. */
+/* output.c: the socket's end of it; `raw` means below TLS and WebSocket. */
 
 enum conn_result output_raw(struct conn *c, const struct out_vec *v, unsigned n);
-/* Tries the residue, 0-length result rules of conn_flush(). */
 enum conn_result output_flush_raw(struct conn *c);
-void output_free(struct conn *c);
-/* A piece of bytes that must not fail half-way: goes out, or into the residue (appended). */
-enum conn_result output_bytes(struct conn *c, const void *bytes, size_t len);
+/* Marks the connection beyond use and wakes its owner. */
+enum conn_result output_fail(struct conn *c);
+
+/* What is behind the cursor: counted pieces by reference, others copied.  NULL without
+ * memory. */
+struct residue *residue_new(const struct out_vec *v, unsigned n, const struct cursor *at);
+/* Drops references of pieces that are done with. */
+void residue_advance(struct residue *r, const struct cursor *at);
+void residue_free(struct residue **r);
+void cursor_advance(struct cursor *at, const struct out_vec *v, unsigned n, size_t bytes);
 
 #endif

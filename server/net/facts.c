@@ -4,6 +4,7 @@
 
 #include "net/addr.h"
 #include "net/conn_impl.h"
+#include "net/tls.h"
 
 /* The system forgets the peer of a socket that was reset. */
 static void socket_name(const struct conn *c, struct addr *out, bool peer)
@@ -41,4 +42,6 @@ bool conn_from_here(const struct conn *c)
 void conn_facts(const struct conn *c, struct conn_facts *out)
 {
     *out = (struct conn_facts){.is_unix = c->flags & CONN_UNIX};
+    if (c->layer && c->layer->tls)
+        tls_facts(c, out);
 }

@@ -255,6 +255,8 @@ void input_run(struct conn *c)
 {
     if (c->flags & CONN_MORE)
         run_more(c);
+    else if (c->layer)
+        phase_read(c);
     else
         read_plain(c);
     if (!(c->flags & CONN_PAUSED) && (c->flags & (CONN_READABLE | CONN_MORE)))

@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/lock.h"
 #include "base/mem.h"
 #include "net/addr.h"
 #include "net/conn_impl.h"
 #include "net/listen_impl.h"
+#include "net/tls_context.h"
 
 enum {
     LISTENER_MAGIC = 0x4c53544e,
@@ -43,6 +45,8 @@ struct listener {
     _Atomic uint32_t connections;
     _Atomic uint64_t accepted, refused_limit, refused_rate, refused_source, refused_descriptors;
     _Atomic uint64_t failed_handshakes;
+    struct lock tls_lock;
+    struct tls_context *tls; /* under tls_lock; NULL without TLS */
 
     /* The accepting loop's. */
     int fd, spare_fd;
@@ -112,10 +116,24 @@ void listener_count_failed(struct listener *l)
     bump(&l->failed_handshakes);
 }
 
+uint32_t listener_handshake_ms(const struct listener *l)
+{
+    return atomic_load_explicit(&l->handshake_timeout_ms, memory_order_relaxed);
+}
+
+struct tls_context *listener_tls(struct listener *l)
+{
+    lock_take(&l->tls_lock);
+    struct tls_context *tls = l->tls ? tls_context_ref(l->tls) : NULL;
+    lock_drop(&l->tls_lock);
+    return tls;
+}
+
 static void listener_unref(struct listener *l)
 {
     if (atomic_fetch_sub(&l->refs, 1) != 1)
         return;
+    tls_context_unref(&l->tls);
     l->magic = 0;
     free(l->name);
     free(l);
@@ -322,6 +340,46 @@ static int bind_socket(struct listener *l, const struct listen_conf *conf, char 
     return 0;
 }
 
+/* The context's complaint, with the listener in front. */
+static int make_tls(struct tls_context **out, const struct listen_conf *conf, char *err,
+                    size_t errlen)
+{
+    char why[512];
+    int result = tls_context_new(out, &conf->tls_conf, why, sizeof why);
+    if (result < 0)
+        snprintf(err, errlen, "listener %s: %s", conf->name ? conf->name : conf->address, why);
+    return result;
+}
+
+int listener_check_tls(const struct listen_conf *conf, char *err, size_t errlen)
+{
+    struct tls_context *tls = NULL;
+    int result = make_tls(&tls, conf, err, errlen);
+    tls_context_unref(&tls);
+    return result;
+}
+
+int listener_reload_tls(struct listener *l, const struct listen_conf *conf, char *err,
+                        size_t errlen)
+{
+    struct tls_context *fresh;
+    int result = make_tls(&fresh, conf, err, errlen);
+    if (result < 0)
+        return result;
+    lock_take(&l->tls_lock);
+    struct tls_context *old = l->tls;
+    if (old)
+        l->tls = fresh;
+    lock_drop(&l->tls_lock);
+    if (!old) {
+        tls_context_unref(&fresh);
+        snprintf(err, errlen, "listener %s does not speak TLS; this needs a restart", l->name);
+        return ERR_INVALID;
+    }
+    tls_context_unref(&old);
+    return 0;
+}
+
 static void write_address(struct listener *l)
 {
     if (listener_is_unix(l))
@@ -398,7 +456,9 @@ int listener_open(struct listener **out, const struct listen_conf *conf, struct 
         snprintf(err, errlen, "%s", why);
         goto fail;
     }
-    if (conf->tls || conf->websocket || conf->proxy != LISTEN_PROXY_OFF) {
+    if (conf->tls && (result = make_tls(&l->tls, conf, err, errlen)) < 0)
+        goto fail;
+    if (conf->websocket || conf->proxy != LISTEN_PROXY_OFF) {
         snprintf(err, errlen, "%s: only plain TCP and Unix sockets are built in so far",
                  conf->address);
         result = ERR_INVALID;

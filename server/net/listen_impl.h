@@ -4,8 +4,13 @@
 
 #include "net/listen.h"
 
+struct tls_context;
+
 const struct conn_handler *listener_handler(const struct listener *l);
 bool listener_is_unix(const struct listener *l);
+uint32_t listener_handshake_ms(const struct listener *l);
+/* A reference to the current TLS context, or NULL where TLS is not spoken. */
+struct tls_context *listener_tls(struct listener *l);
 
 /* Drops the connection's reference. */
 void listener_conn_gone(struct listener *l);

@@ -451,6 +451,7 @@ static void loop_destroy(struct loop *l)
             event_del(&l->tick);
         event_base_free(l->base);
     }
+    tls_io_free(&l->tls);
     free(l->ready.items);
     free(l->busy.items);
     free(l->dead.items);

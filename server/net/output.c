@@ -11,15 +11,9 @@
 
 #include "base/mem.h"
 #include "net/conn_impl.h"
+#include "net/tls.h"
 
 enum { CHUNK = 256 }; /* iovecs a system call; the kernel's limit is 1024 */
-
-/* Where in a run of pieces the socket has got to. */
-struct cursor {
-    unsigned pos;
-    size_t skip;
-    size_t sent;
-};
 
 static unsigned fill(struct iovec *iov, const struct out_vec *v, unsigned n,
                      const struct cursor *at, size_t *total)
@@ -35,7 +29,7 @@ static unsigned fill(struct iovec *iov, const struct out_vec *v, unsigned n,
     return count;
 }
 
-static void advance(struct cursor *at, const struct out_vec *v, unsigned n, size_t bytes)
+void cursor_advance(struct cursor *at, const struct out_vec *v, unsigned n, size_t bytes)
 {
     at->sent += bytes;
     while (at->pos < n && bytes >= v[at->pos].len - at->skip) {
@@ -89,7 +83,7 @@ static enum pushed push(int fd, const struct out_vec *v, unsigned n, struct curs
         ssize_t sent = send_once(fd, iov, count);
         if (sent < 0)
             return errno == EAGAIN || errno == EWOULDBLOCK ? PUSH_NONE : PUSH_ERROR;
-        advance(at, v, n, (size_t)sent);
+        cursor_advance(at, v, n, (size_t)sent);
         if ((size_t)sent < total)
             return PUSH_SOME;
     }
@@ -107,19 +101,19 @@ static enum pushed push_full(int fd, const struct out_vec *v, unsigned n, struct
 }
 
 /* The socket is beyond use.  Shutting it down wakes the owner, whatever its thread. */
-static enum conn_result fail(struct conn *c)
+enum conn_result output_fail(struct conn *c)
 {
     c->failed = true;
     shutdown(conn_socket(c), SHUT_RDWR);
     return CONN_FAILED;
 }
 
-void output_free(struct conn *c)
+void residue_free(struct residue **rp)
 {
-    struct residue *r = c->out;
+    struct residue *r = *rp;
     if (!r)
         return;
-    c->out = NULL;
+    *rp = NULL;
     for (unsigned i = r->pos; i < r->count; i++) {
         if (r->pieces[i].owner)
             refbuf_unref(r->pieces[i].owner);
@@ -127,8 +121,18 @@ void output_free(struct conn *c)
     free(r);
 }
 
-/* Keeps what is behind the cursor: counted pieces by reference, the others copied. */
-static struct residue *residue_new(const struct out_vec *v, unsigned n, const struct cursor *at)
+void residue_advance(struct residue *r, const struct cursor *at)
+{
+    for (unsigned i = r->pos; i < at->pos; i++) {
+        if (r->pieces[i].owner)
+            refbuf_unref(r->pieces[i].owner);
+    }
+    r->pos = at->pos;
+    r->skip = at->skip;
+    r->bytes -= at->sent;
+}
+
+struct residue *residue_new(const struct out_vec *v, unsigned n, const struct cursor *at)
 {
     size_t copied = 0;
     for (unsigned i = at->pos; i < n; i++)
@@ -174,7 +178,7 @@ enum conn_result output_raw(struct conn *c, const struct out_vec *v, unsigned n)
     if (result == PUSH_NONE && (c->out = residue_new(v, n, &at)))
         return CONN_BLOCKED;
     atomic_store(&c->blocked, false);
-    return result == PUSH_ALL ? CONN_SENT : fail(c);
+    return result == PUSH_ALL ? CONN_SENT : output_fail(c);
 }
 
 enum conn_result output_flush_raw(struct conn *c)
@@ -187,28 +191,27 @@ enum conn_result output_flush_raw(struct conn *c)
         return CONN_SENT;
     struct cursor at = {.pos = r->pos, .skip = r->skip};
     enum pushed result = push_full(conn_socket(c), r->pieces, r->count, &at);
-    for (unsigned i = r->pos; i < at.pos; i++) {
-        if (r->pieces[i].owner)
-            refbuf_unref(r->pieces[i].owner);
-    }
-    r->pos = at.pos;
-    r->skip = at.skip;
-    r->bytes -= at.sent;
+    residue_advance(r, &at);
     if (result == PUSH_NONE)
         return CONN_BLOCKED;
-    output_free(c);
+    residue_free(&c->out);
     atomic_store(&c->blocked, false);
-    return result == PUSH_ALL ? CONN_SENT : fail(c);
+    return result == PUSH_ALL ? CONN_SENT : output_fail(c);
 }
 
 enum conn_result conn_send(struct conn *c, const struct out_vec *v, unsigned n)
 {
-    return output_raw(c, v, n);
+    if (LIKELY(!c->layer || !c->layer->tls))
+        return output_raw(c, v, n);
+    return tls_send(c, v, n);
 }
 
 enum conn_result conn_flush(struct conn *c)
 {
-    return output_flush_raw(c);
+    enum conn_result result = output_flush_raw(c);
+    if (result == CONN_SENT && c->layer && c->layer->tls)
+        result = tls_flush(c);
+    return result;
 }
 
 bool conn_blocked(const struct conn *c)
@@ -218,7 +221,8 @@ bool conn_blocked(const struct conn *c)
 
 size_t conn_residue(const struct conn *c)
 {
-    return c->out ? c->out->bytes : 0;
+    size_t waiting = c->layer && c->layer->tls ? tls_residue(c) : 0;
+    return waiting + (c->out ? c->out->bytes : 0);
 }
 
 bool conn_shareable(const struct conn *c)
