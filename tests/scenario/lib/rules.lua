@@ -10,7 +10,7 @@ function rules.new(connect, version)
   if type(p) ~= "table" or version < 5 then p = {} end
   return setmetatable({
     version = version,
-    limit = p.maximum_packet_size or math.huge,
+    limit = (p.maximum_packet_size or 0) > 0 and p.maximum_packet_size or math.huge,
     alias_maximum = p.topic_alias_maximum or 0,
     receive_maximum = p.receive_maximum or 65535,
     quiet_problems = p.request_problem == 0,

@@ -57,6 +57,7 @@ end
 
 -- The story's view of a broker: its version is the default of clients, which are closed at the end.
 local function view(t, process)
+  table.insert(t.used, process)
   return setmetatable({ clients = t.clients, version = t.version }, {
     __index = process,
     __newindex = process,
@@ -116,11 +117,23 @@ local function explain(err)
   return debug.traceback(tostring(err), 2)
 end
 
+-- A failure may be a broker's end seen from afar: then it says so.
+local function with_ends(t, err)
+  for _, process in ipairs(t.used) do
+    sched.until_time(host.now() + 0.05) -- let an end be noticed
+    if process.how and not (process.how == "exit" and process.code == 0) then
+      return tostring(err) .. "\n" .. process:describe_end()
+    end
+  end
+  return err
+end
+
 local function run_one(s, number, report)
-  local t = setmetatable({ number = number, version = s.version, clients = {}, brokers = {} }, T)
+  local t = setmetatable({ number = number, version = s.version, clients = {}, brokers = {}, used = {} }, T)
   t.topic = t:name()
   local began = host.now()
   local ok, err = xpcall(s.fn, explain, t, s.version)
+  if not ok and not (fail.is(err) and err.skip) then err = with_ends(t, err) end
   local clean, trouble = xpcall(finish, explain, t)
   if ok and not clean then ok, err = clean, trouble end
   local skipped = not ok and fail.is(err) and err.skip
