@@ -9,7 +9,7 @@
 struct retained *retained_new(void)
 {
     struct retained *r = xcalloc(1, sizeof *r);
-    tree_init(r);
+    retained_tree_init(r);
     return r;
 }
 
@@ -20,7 +20,7 @@ void retained_free(struct retained **r)
     *r = NULL;
     if (!old)
         return;
-    tree_fini(old);
+    retained_tree_fini(old);
     retained_cursor_free(&old->sweep);
     free(old);
 }

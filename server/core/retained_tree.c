@@ -30,7 +30,7 @@ static void node_release(struct retained *r, struct qsbr_slot *slot, struct tree
     tree_release(r, slot, n);
 }
 
-void tree_init(struct retained *r)
+void retained_tree_init(struct retained *r)
 {
     r->root = node_new(r, NULL, STR_NONE);
 }
@@ -260,7 +260,7 @@ struct message *tree_remove(struct retained *r, struct qsbr_slot *slot, struct s
 
 /* -- The end -- */
 
-void tree_fini(struct retained *r)
+void retained_tree_fini(struct retained *r)
 {
     /* Nodes to do, chained by their parent pointers: the depth is the peers' choice. */
     struct tree_node *todo = r->root;

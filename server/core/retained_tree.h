@@ -147,8 +147,8 @@ struct message *tree_put(struct retained *r, struct qsbr_slot *slot, struct mess
 struct message *tree_remove(struct retained *r, struct qsbr_slot *slot, struct str topic,
                             const struct message *only);
 
-void tree_init(struct retained *r);
-void tree_fini(struct retained *r); /* drops every message */
+void retained_tree_init(struct retained *r);
+void retained_tree_fini(struct retained *r); /* drops every message */
 
 /* Memory counted in tree_bytes. */
 void *tree_alloc(struct retained *r, size_t size);

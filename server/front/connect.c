@@ -193,7 +193,8 @@ static void session_settings(struct attempt *a, struct session *s)
         uint8_t *topic = a->c->desk->topic;
         uint16_t mount = a->c->policy->mount_len;
 
-        memcpy(topic, a->c->policy->mount_point, mount);
+        if (mount > 0) /* no mount point is NULL, which memcpy may not be given */
+            memcpy(topic, a->c->policy->mount_point, mount);
         memcpy(topic + mount, will.topic.ptr, will.topic.len);
         will.topic = (struct str){(char *)topic, mount + will.topic.len};
         will.delay = capped(will.delay, l->will_delay_max);
