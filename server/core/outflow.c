@@ -16,6 +16,7 @@ enum {
     HEAD_MAX = 64,        /* fixed header, ids, property lengths, expiry, alias */
     PACKET_SCRATCH = HEAD_MAX + 3 * COPY_MAX,
     PACKET_VECS = 8,
+    ALIAS_ROOM = 5,
 };
 
 struct gather {
@@ -228,9 +229,11 @@ static bool gather_publish(struct gather *g, const struct entry *e, uint16_t pac
         if (link->version == MQTT_50)
             head_properties(g->w, e, &h);
         h.remaining = head_remaining(link, e, &h);
-        if ((uint64_t)h.remaining + 1 + mqtt_varint_size(h.remaining) + 4 > link->maximum_packet)
+        uint64_t size = (uint64_t)h.remaining + 1 + mqtt_varint_size(h.remaining);
+        if (size > link->maximum_packet)
             return false;
-        if (link->alias_maximum)
+        /* a new alias costs three bytes and may lengthen both lengths */
+        if (link->alias_maximum && size + ALIAS_ROOM <= link->maximum_packet)
             head_alias(g->w, link, e, &h);
         put_publish(g, e, packet_id, &h);
     }

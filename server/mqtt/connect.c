@@ -90,7 +90,7 @@ static int connect_will(struct cursor *c, struct mqtt_connect *out)
             return fault;
         will->props = props.raw;
         will->delay = props_number(&props, PROP_WILL_DELAY, 0);
-        will->expiry = props_number(&props, PROP_MESSAGE_EXPIRY, UINT32_MAX);
+        will->expiry = props_expiry(&props);
     }
     if (!cursor_text(c, &will->topic) || !cursor_binary(c, &will->payload))
         return RC_MALFORMED; /* [MQTT-3.1.2-9] [MQTT-3.1.3-10] [MQTT-3.1.3-11] */

@@ -41,6 +41,14 @@ static inline uint32_t props_number(const struct props *p, enum mqtt_prop id, ui
     return props_has(p, id) ? p->number[id] : absent;
 }
 
+/* Message expiry in seconds; UINT32_MAX is none.  A property of that very value (136 years) is
+ * taken for a second less, so that it is passed on. */
+static inline uint32_t props_expiry(const struct props *p)
+{
+    uint32_t seconds = props_number(p, PROP_MESSAGE_EXPIRY, UINT32_MAX);
+    return props_has(p, PROP_MESSAGE_EXPIRY) && seconds == UINT32_MAX ? UINT32_MAX - 1 : seconds;
+}
+
 static inline struct str props_value(const struct props *p, enum mqtt_prop id)
 {
     return props_has(p, id) ? p->value[id] : STR_NONE;

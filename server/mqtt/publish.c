@@ -22,7 +22,7 @@ static __attribute__((noinline)) int publish_props(struct str rest, bool from_se
     out->props = props.raw;
     out->props_plain = (props.seen & ~PROPS_FORWARDED) == 0;
     out->payload_format = (uint8_t)props_number(&props, PROP_PAYLOAD_FORMAT, 0);
-    out->expiry = props_number(&props, PROP_MESSAGE_EXPIRY, UINT32_MAX);
+    out->expiry = props_expiry(&props);
     out->topic_alias = (uint16_t)props_number(&props, PROP_TOPIC_ALIAS, 0);
     out->response_topic = props_value(&props, PROP_RESPONSE_TOPIC);
     out->correlation_data = props_value(&props, PROP_CORRELATION_DATA);

@@ -376,8 +376,13 @@ static void turn(struct loop *l, int max_ms)
     wheel_advance(&l->wheel, l->now_ms, TIMERS_PER_TURN);
     if (l->hooks.turn_end)
         l->hooks.turn_end(l, l->user);
-    if (l->dead.count > 0)
+    while (l->dead.count > 0) {
         run_dead(l);
+        /* What closed() left to do (a will, a share's messages for another member) must not
+         * outlive the turn: past the quiescent state its sessions may be freed. */
+        if (l->hooks.turn_end)
+            l->hooks.turn_end(l, l->user);
+    }
     counter_add(&l->counters.turns, 1);
     qsbr_quiescent(&l->qsbr);
 }

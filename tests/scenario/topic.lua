@@ -135,7 +135,9 @@ story.both("an empty filter ends the connection or is refused", "MQTT-4.7.3-1", 
     or got[1] == "SUBACK" and got.codes[1] >= 0x80), "got %s", require("wire").show(got))
   c = b:join()
   c:send { "UNSUBSCRIBE", id = 1, filters = { "" } }
-  c:expect_dropped { 0x81, 0x82, 0x8F }
+  got = c:try_next() -- UNSUBACK of 3.1.1 knows no failure
+  t:check(not got and version == 4 or got and (got[1] == "DISCONNECT" or got[1] == "UNSUBACK"
+    and (version == 4 or got.codes[1] == 0x8F)), "got %s", require("wire").show(got))
 end)
 
 story.both("names and filters of 65535 bytes are carried whole", "MQTT-4.7.3-3", function(t)
