@@ -69,6 +69,7 @@ static void dup_at_qos_0(void **state)
     struct mqtt_publish p;
 
     assert_int_equal(fault("38 04 00 01 't' 00", MQTT_50), RC_MALFORMED);
+    assert_int_equal(fault("39 04 00 01 't' 00", MQTT_50), RC_MALFORMED);
     assert_int_equal(decode("39 04 00 01 't' 'x'", MQTT_311, &p), 0);
     assert_true(p.dup && p.retain);
     assert_str(p.payload, "x");
@@ -88,6 +89,7 @@ static void no_topic(void **state)
 
     assert_int_equal(fault("30 02 00 00", MQTT_311), RC_MALFORMED);
     assert_int_equal(fault("30 03 00 00 00", MQTT_50), RC_PROTOCOL_ERROR);
+    assert_int_equal(fault("30 05 00 00 02 01 00", MQTT_50), RC_PROTOCOL_ERROR);
     assert_int_equal(decode("30 07 00 00 03 23 00 09 'x'", MQTT_50, &p), 0);
     assert_int_equal(p.topic.len, 0);
     assert_int_equal(p.topic_alias, 9);

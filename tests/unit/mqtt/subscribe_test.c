@@ -196,6 +196,19 @@ static void unsubscribe_filters(void **state)
     assert_false(mqtt_unsubscribe_next(&s, &filter));
 }
 
+/* A body that reads well as either is still one packet's only. */
+static void wrong_type(void **state)
+{
+    struct mqtt_frame frame = wire_keep("82 08 00 01 00 00 00 00 00 00");
+    struct mqtt_subscribe s;
+
+    assert_int_equal(mqtt_decode_subscribe(&frame, MQTT_311, &s), 0);
+    assert_int_equal(mqtt_decode_unsubscribe(&frame, MQTT_311, &s), RC_MALFORMED);
+    frame.type = MQTT_UNSUBSCRIBE;
+    assert_int_equal(mqtt_decode_unsubscribe(&frame, MQTT_311, &s), 0);
+    assert_int_equal(mqtt_decode_subscribe(&frame, MQTT_311, &s), RC_MALFORMED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,7 +218,7 @@ int main(void)
         cmocka_unit_test(options_311),         cmocka_unit_test(options_31),
         cmocka_unit_test(reserved_options_50), cmocka_unit_test(shared_no_local),
         cmocka_unit_test(property_rules),      cmocka_unit_test(largest_subscription_id),
-        cmocka_unit_test(unsubscribe_filters),
+        cmocka_unit_test(unsubscribe_filters), cmocka_unit_test(wrong_type),
     };
     return cmocka_run_group_tests(tests, NULL, wire_drop);
 }

@@ -175,12 +175,48 @@ static void one_byte_more(void **state)
     }
 }
 
+/* A decoder asked about a packet of another type refuses, whatever the body. */
+static void wrong_type(void **state)
+{
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        bool may_end[256];
+        struct wire whole = sample_read(samples[i].body, may_end);
+        uint8_t own = (uint8_t)strtoul(samples[i].first, NULL, 16) >> 4;
+        uint8_t version = (uint8_t)(samples[i].versions[0] - '0');
+        struct mqtt_subscribe subscribe;
+        struct mqtt_ack ack;
+        struct mqtt_suback suback;
+        struct mqtt_connect connect;
+        struct mqtt_connack connack;
+        struct mqtt_disconnect disconnect;
+        struct mqtt_auth auth;
+        /* the flags that the most decoders would take */
+        for (int flags = 0; flags <= 2; flags += 2) {
+            struct mqtt_frame f = wire_body((uint8_t)(own << 4 | flags), &whole);
+            assert_true(own == MQTT_CONNECT || mqtt_decode_connect(&f, &connect));
+            assert_true(own == MQTT_CONNACK || mqtt_decode_connack(&f, version, &connack));
+            assert_true((own >= MQTT_PUBACK && own <= MQTT_PUBCOMP) ||
+                        mqtt_decode_ack(&f, version, &ack));
+            assert_true(own == MQTT_SUBSCRIBE || mqtt_decode_subscribe(&f, version, &subscribe));
+            assert_true(own == MQTT_UNSUBSCRIBE ||
+                        mqtt_decode_unsubscribe(&f, version, &subscribe));
+            assert_true(own == MQTT_SUBACK || own == MQTT_UNSUBACK ||
+                        mqtt_decode_suback(&f, version, &suback));
+            assert_true(own == MQTT_DISCONNECT || mqtt_decode_disconnect(&f, version, &disconnect));
+            assert_true(own == MQTT_AUTH || mqtt_decode_auth(&f, &auth));
+            assert_true(own == MQTT_PINGREQ || own == MQTT_PINGRESP || mqtt_decode_ping(&f));
+        }
+        wire_free(&whole);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cut_at_every_byte),
         cmocka_unit_test(turn_every_bit),
         cmocka_unit_test(one_byte_more),
+        cmocka_unit_test(wrong_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
