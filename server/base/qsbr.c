@@ -102,13 +102,10 @@ void qsbr_synchronize(struct qsbr_slot *slot)
 
 void qsbr_leave(struct qsbr_slot *slot)
 {
-    qsbr_synchronize(slot);
+    /* What is freed may retire more. */
     while (slot->count > 0) {
+        qsbr_synchronize(slot);
         run_safe(slot);
-        if (slot->count > 0)
-            qsbr_synchronize(slot);
-        else
-            break;
     }
     qsbr_offline(slot);
     pthread_mutex_lock(&list_lock);
