@@ -43,13 +43,10 @@ static const char *facts(const struct directive *d, struct arena *arena)
 
     if (d->flags & DIRECTIVE_REQUIRED)
         out = "required";
-    else if (!is_block(d))
-        out = arena_printf(arena, "default %s",
-                           d->fallback ? d->fallback
-                           : d->word   ? d->word
-                                       : "none");
+    else if (d->fallback)
+        out = arena_printf(arena, "default %s", d->fallback);
     if (*range)
-        out = arena_printf(arena, "%s; %s", out, range);
+        out = arena_printf(arena, "%s%s%s", out, *out ? "; " : "", range);
     if (d->flags & DIRECTIVE_REPEATABLE)
         out = arena_printf(arena, "%s%srepeatable", out, *out ? "; " : "");
     if (d->flags & DIRECTIVE_FIXED)
