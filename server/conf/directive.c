@@ -36,7 +36,7 @@ static struct directive_seen *seen_find(struct directive_context *ctx, const str
 /* False when the directive may not be given again (complained about).  *fresh: forget
  * what was there. */
 static bool note_seen(struct directive_context *ctx, const struct directive *d,
-                      const struct tree_node *node, const void *base, bool *fresh)
+                      const struct syntax_node *node, const void *base, bool *fresh)
 {
     struct directive_seen *s = seen_find(ctx, d, base);
 
@@ -78,7 +78,7 @@ static const struct directive *find_below(const struct directive_table *table, s
     return NULL;
 }
 
-static void complain_unknown(const struct directive_table *table, const struct tree_node *node,
+static void complain_unknown(const struct directive_table *table, const struct syntax_node *node,
                              struct directive_context *ctx)
 {
     struct str name = node->words[0].text;
@@ -97,7 +97,7 @@ static void complain_unknown(const struct directive_table *table, const struct t
                     value_quote(ctx->arena, name));
 }
 
-static void apply_nodes(const struct directive_table *table, const struct tree_node *nodes,
+static void apply_nodes(const struct directive_table *table, const struct syntax_node *nodes,
                         void *base, struct directive_context *ctx);
 
 static void check_required(const struct directive_table *table, struct text_pos pos, void *base,
@@ -137,7 +137,7 @@ static void finish(const struct directive_table *table, struct text_pos pos, voi
         table->check(base, pos, ctx);
 }
 
-static void apply_block(const struct directive *d, const struct tree_node *node, void *base,
+static void apply_block(const struct directive *d, const struct syntax_node *node, void *base,
                         struct directive_context *ctx)
 {
     void *at = (char *)base + d->offset;
@@ -167,7 +167,7 @@ static struct directive_block *block_named(const struct directive_blocks *blocks
     return NULL;
 }
 
-static struct directive_block *block_add(const struct directive *d, const struct tree_node *node,
+static struct directive_block *block_add(const struct directive *d, const struct syntax_node *node,
                                          struct directive_blocks *blocks,
                                          struct directive_context *ctx)
 {
@@ -191,7 +191,7 @@ static struct directive_block *block_add(const struct directive *d, const struct
     return head;
 }
 
-static void apply_labelled(const struct directive *d, const struct tree_node *node, void *base,
+static void apply_labelled(const struct directive *d, const struct syntax_node *node, void *base,
                            struct directive_context *ctx)
 {
     struct directive_blocks *blocks = (void *)((char *)base + d->offset);
@@ -215,7 +215,7 @@ static void apply_labelled(const struct directive *d, const struct tree_node *no
         apply_nodes(head->table, node->children, head, ctx);
 }
 
-static void apply_one(const struct directive *d, const struct tree_node *node, void *base,
+static void apply_one(const struct directive *d, const struct syntax_node *node, void *base,
                       struct directive_context *ctx)
 {
     bool wants_block = d->type == DIRECTIVE_BLOCK || d->type == DIRECTIVE_BLOCKS, fresh;
@@ -233,10 +233,10 @@ static void apply_one(const struct directive *d, const struct tree_node *node, v
         field_set(d, node, base, fresh, ctx);
 }
 
-static void apply_nodes(const struct directive_table *table, const struct tree_node *nodes,
+static void apply_nodes(const struct directive_table *table, const struct syntax_node *nodes,
                         void *base, struct directive_context *ctx)
 {
-    for (const struct tree_node *n = nodes; n && !complaints_full(ctx->complaints); n = n->next) {
+    for (const struct syntax_node *n = nodes; n && !complaints_full(ctx->complaints); n = n->next) {
         const struct directive *d = directive_find(table, n->words[0].text);
         if (d)
             apply_one(d, n, base, ctx);
@@ -249,11 +249,12 @@ static void apply_nodes(const struct directive_table *table, const struct tree_n
 static void apply_default(const struct directive *d, void *base, struct directive_context *ctx)
 {
     struct complaints none;
-    struct tree tree;
+    struct syntax tree;
 
     complaints_init(&none, ctx->arena);
-    tree_init(&tree, ctx->arena, &none, ctx->source);
-    tree_parse(&tree, "", str_of(arena_printf(ctx->arena, "%s %s;", d->name, d->fallback)), false);
+    syntax_init(&tree, ctx->arena, &none, ctx->source);
+    syntax_parse(&tree, "", str_of(arena_printf(ctx->arena, "%s %s;", d->name, d->fallback)),
+                 false);
     ASSERT(none.errors == 0 && tree.top && !tree.top->next);
     struct directive_context quiet = {
         .arena = ctx->arena, .complaints = &none, .source = ctx->source};
@@ -273,7 +274,7 @@ void directive_defaults(const struct directive_table *table, void *base,
     }
 }
 
-void directive_apply(const struct directive_table *table, const struct tree_node *nodes,
+void directive_apply(const struct directive_table *table, const struct syntax_node *nodes,
                      struct text_pos pos, void *base, struct directive_context *ctx)
 {
     directive_defaults(table, base, ctx);

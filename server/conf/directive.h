@@ -18,7 +18,7 @@
 #include "base/arena.h"
 #include "base/str.h"
 #include "conf/complaint.h"
-#include "conf/tree.h"
+#include "conf/syntax.h"
 
 enum directive_type {
     DIRECTIVE_BOOL,     /* bool */
@@ -59,7 +59,7 @@ struct directive;
 struct directive_table;
 
 /* A further check of one directive's words; complains itself. */
-typedef void directive_check_fn(const struct directive *d, const struct tree_node *node,
+typedef void directive_check_fn(const struct directive *d, const struct syntax_node *node,
                                 struct directive_context *ctx);
 /* The table for a labelled block, or NULL when nothing has that name. */
 typedef const struct directive_table *directive_find_fn(struct str label, void *arg);
@@ -121,7 +121,7 @@ struct directive_secret {
 
 /* Fills `base` (zeroed, table->size bytes): defaults first, then what the nodes say.
  * Whether it succeeded is ctx->complaints->errors. */
-void directive_apply(const struct directive_table *table, const struct tree_node *nodes,
+void directive_apply(const struct directive_table *table, const struct syntax_node *nodes,
                      struct text_pos pos, void *base, struct directive_context *ctx);
 
 /* Only the defaults. */

@@ -113,7 +113,7 @@ static void complain_value(const struct directive *d, struct text_pos pos,
     complaint_error(ctx->complaints, pos, hint, "%s: %s", d->name, e->message);
 }
 
-static void set_number(const struct directive *d, const struct tree_word *w, void *base,
+static void set_number(const struct directive *d, const struct syntax_word *w, void *base,
                        struct directive_context *ctx)
 {
     struct value_error e;
@@ -142,7 +142,7 @@ static void set_number(const struct directive *d, const struct tree_word *w, voi
     store_number(d, base, n);
 }
 
-static void set_bool(const struct directive *d, const struct tree_word *w, void *base,
+static void set_bool(const struct directive *d, const struct syntax_word *w, void *base,
                      struct directive_context *ctx)
 {
     struct value_error e;
@@ -154,7 +154,7 @@ static void set_bool(const struct directive *d, const struct tree_word *w, void 
         memcpy(field_at(d, base), &on, sizeof on);
 }
 
-static void set_choices(const struct directive *d, const struct tree_node *node, void *base,
+static void set_choices(const struct directive *d, const struct syntax_node *node, void *base,
                         struct directive_context *ctx)
 {
     struct value_error e;
@@ -171,7 +171,7 @@ static void set_choices(const struct directive *d, const struct tree_node *node,
 
 /* One word as text of the wanted kind; NULL when it was complained about. */
 static const char *word_text(const struct directive *d, enum directive_type type,
-                             const struct tree_word *w, struct directive_context *ctx)
+                             const struct syntax_word *w, struct directive_context *ctx)
 {
     struct value_address address;
     struct value_error e;
@@ -193,7 +193,7 @@ static const char *word_text(const struct directive *d, enum directive_type type
     return w->text.ptr;
 }
 
-static void set_string(const struct directive *d, const struct tree_word *w, void *base,
+static void set_string(const struct directive *d, const struct syntax_word *w, void *base,
                        struct directive_context *ctx)
 {
     const char *text;
@@ -205,7 +205,7 @@ static void set_string(const struct directive *d, const struct tree_word *w, voi
     memcpy(field_at(d, base), &text, sizeof text);
 }
 
-static void set_text(const struct directive *d, const struct tree_word *w, void *base,
+static void set_text(const struct directive *d, const struct syntax_word *w, void *base,
                      struct directive_context *ctx)
 {
     size_t most = d->max && d->max < d->width ? d->max : d->width - 1;
@@ -219,7 +219,7 @@ static void set_text(const struct directive *d, const struct tree_word *w, void 
     memcpy(field_at(d, base), w->text.ptr, w->text.len);
 }
 
-static void set_secret(const struct directive *d, const struct tree_word *w, void *base,
+static void set_secret(const struct directive *d, const struct syntax_word *w, void *base,
                        struct directive_context *ctx)
 {
     struct directive_secret *secret = field_at(d, base);
@@ -247,7 +247,7 @@ static void set_secret(const struct directive *d, const struct tree_word *w, voi
     }
 }
 
-static void add_items(const struct directive *d, const struct tree_node *node, void *base,
+static void add_items(const struct directive *d, const struct syntax_node *node, void *base,
                       bool fresh, struct directive_context *ctx)
 {
     struct directive_list *list = field_at(d, base);
@@ -281,7 +281,7 @@ static void value_count(const struct directive *d, size_t *least, size_t *most)
 
 /* Too many values are most often a forgotten ';': the next directive then stands among
  * the words, on a later line. */
-static bool check_count(const struct directive *d, const struct tree_node *node,
+static bool check_count(const struct directive *d, const struct syntax_node *node,
                         struct directive_context *ctx)
 {
     size_t least, most, got = node->count - 1;
@@ -307,7 +307,7 @@ static bool check_count(const struct directive *d, const struct tree_node *node,
     return false;
 }
 
-void field_set(const struct directive *d, const struct tree_node *node, void *base, bool fresh,
+void field_set(const struct directive *d, const struct syntax_node *node, void *base, bool fresh,
                struct directive_context *ctx)
 {
     unsigned errors = ctx->complaints->errors;

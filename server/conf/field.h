@@ -5,7 +5,7 @@
 #include "conf/directive.h"
 
 /* Not for blocks.  Complains where the words do not fit.  `fresh`: a list starts anew. */
-void field_set(const struct directive *d, const struct tree_node *node, void *base, bool fresh,
+void field_set(const struct directive *d, const struct syntax_node *node, void *base, bool fresh,
                struct directive_context *ctx);
 
 uint64_t field_number(const struct directive *d, const void *base);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "conf/tree.h"
+#include "conf/syntax.h"
 
 unsigned settings_cpus(void)
 {
@@ -89,7 +89,7 @@ static void resolve(struct settings *s, const struct settings_origin *origin)
         s->limits.connect_max_packet = s->server.limits.connect_max_packet = s->limits.max_packet;
 }
 
-static bool names_listener(const struct tree_node *nodes)
+static bool names_listener(const struct syntax_node *nodes)
 {
     for (; nodes; nodes = nodes->next)
         if (str_eq(nodes->words[0].text, STR("listener")))
@@ -104,17 +104,17 @@ static bool has_ipv6(void)
            read_figure("/proc/sys/net/ipv6/conf/lo/disable_ipv6") == 0;
 }
 
-static void read_origin(struct tree *tree, const struct settings_origin *origin)
+static void read_origin(struct syntax *tree, const struct settings_origin *origin)
 {
     if (origin->path)
-        tree_load(tree, origin->path);
+        syntax_load(tree, origin->path);
     for (size_t i = 0; i < origin->override_count; i++)
-        tree_parse(tree, "command line", str_of(origin->overrides[i]), true);
+        syntax_parse(tree, "command line", str_of(origin->overrides[i]), true);
     if (!names_listener(tree->top))
-        tree_parse(tree, "built-in default",
-                   has_ipv6() ? STR("listener mqtt { bind 127.0.0.1:1883 [::1]:1883; }")
-                              : STR("listener mqtt { bind 127.0.0.1:1883; }"),
-                   false);
+        syntax_parse(tree, "built-in default",
+                     has_ipv6() ? STR("listener mqtt { bind 127.0.0.1:1883 [::1]:1883; }")
+                                : STR("listener mqtt { bind 127.0.0.1:1883; }"),
+                     false);
 }
 
 void settings_load(struct settings **out, const struct settings_origin *origin)
@@ -123,10 +123,10 @@ void settings_load(struct settings **out, const struct settings_origin *origin)
     struct directive_context ctx = {
         .arena = &s->arena, .complaints = &s->complaints, .source = &source_files};
     struct text_pos start = {.file = origin->path};
-    struct tree tree;
+    struct syntax tree;
 
     complaints_init(&s->complaints, &s->arena);
-    tree_init(&tree, &s->arena, &s->complaints, NULL);
+    syntax_init(&tree, &s->arena, &s->complaints, NULL);
     read_origin(&tree, origin);
     directive_apply(&settings_table, tree.top, start, s, &ctx);
     resolve(s, origin);

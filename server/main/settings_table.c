@@ -13,7 +13,7 @@
         .items = array, .count = ARRAY_LEN(array), .size = sizeof(T)                               \
     }
 
-static void check_log_to(const struct directive *d, const struct tree_node *node,
+static void check_log_to(const struct directive *d, const struct syntax_node *node,
                          struct directive_context *ctx)
 {
     struct str kind = node->words[1].text;
@@ -28,7 +28,7 @@ static void check_log_to(const struct directive *d, const struct tree_node *node
                         file ? "to file needs a path" : "only 'to file' takes a path");
 }
 
-static void check_proxy(const struct directive *d, const struct tree_node *node,
+static void check_proxy(const struct directive *d, const struct syntax_node *node,
                         struct directive_context *ctx)
 {
     struct str kind = node->words[1].text;
@@ -44,7 +44,7 @@ static void check_proxy(const struct directive *d, const struct tree_node *node,
                         "proxy_protocol needs to know who may send the header");
 }
 
-static void check_mount_point(const struct directive *d, const struct tree_node *node,
+static void check_mount_point(const struct directive *d, const struct syntax_node *node,
                               struct directive_context *ctx)
 {
     if (strpbrk(node->words[1].text.ptr, "+#"))
@@ -52,7 +52,7 @@ static void check_mount_point(const struct directive *d, const struct tree_node 
                         "mount_point is the beginning of a topic and holds no + or #");
 }
 
-static void check_threads(const struct directive *d, const struct tree_node *node,
+static void check_threads(const struct directive *d, const struct syntax_node *node,
                           struct directive_context *ctx)
 {
     unsigned cpus = settings_cpus();

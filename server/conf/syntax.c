@@ -1,4 +1,4 @@
-#include "conf/tree.h"
+#include "conf/syntax.h"
 
 #include "base/mem.h"
 #include "conf/lexer.h"
@@ -6,41 +6,42 @@
 
 /* One file being read, and the way back to the file that included it. */
 struct parse {
-    struct tree *tree;
+    struct syntax *tree;
     struct lexer lexer;
     unsigned include_depth;
     bool overrides;
 };
 
-static void parse_file(struct tree *t, const char *path, struct text_pos from, unsigned depth,
-                       struct tree_node ***last);
+static void parse_file(struct syntax *t, const char *path, struct text_pos from, unsigned depth,
+                       struct syntax_node ***last);
 
-void tree_init(struct tree *t, struct arena *arena, struct complaints *complaints,
-               const struct source *source)
+void syntax_init(struct syntax *t, struct arena *arena, struct complaints *complaints,
+                 const struct source *source)
 {
-    *t = (struct tree){.arena = arena,
-                       .complaints = complaints,
-                       .last = &t->top,
-                       .source = source ? source : &source_files};
+    *t = (struct syntax){.arena = arena,
+                         .complaints = complaints,
+                         .last = &t->top,
+                         .source = source ? source : &source_files};
 }
 
 /* Words are gathered in a chain and copied into one array when the directive ends. */
 struct word_chain {
     struct word_chain *next;
-    struct tree_word word;
+    struct syntax_word word;
 };
 
-static struct tree_word *words_flatten(struct arena *arena, struct word_chain *chain, size_t count)
+static struct syntax_word *words_flatten(struct arena *arena, struct word_chain *chain,
+                                         size_t count)
 {
-    struct tree_word *words = ARENA_ARRAY(arena, struct tree_word, count);
+    struct syntax_word *words = ARENA_ARRAY(arena, struct syntax_word, count);
     for (size_t i = 0; i < count; i++, chain = chain->next)
         words[i] = chain->word;
     return words;
 }
 
-static void include(struct parse *p, const struct tree_node *node, struct tree_node ***last)
+static void include(struct parse *p, const struct syntax_node *node, struct syntax_node ***last)
 {
-    struct tree *t = p->tree;
+    struct syntax *t = p->tree;
     struct text_pos pos = node->words[0].pos;
     const char *pattern, **paths;
     size_t count;
@@ -50,9 +51,9 @@ static void include(struct parse *p, const struct tree_node *node, struct tree_n
                         "include takes one path or pattern");
         return;
     }
-    if (p->include_depth + 1 >= TREE_INCLUDE_MAX) {
+    if (p->include_depth + 1 >= SYNTAX_INCLUDE_MAX) {
         complaint_error(t->complaints, pos, "does a file include itself?",
-                        "files are included more than %d deep", TREE_INCLUDE_MAX);
+                        "files are included more than %d deep", SYNTAX_INCLUDE_MAX);
         return;
     }
     pattern = source_relative(t->arena, pos.file, node->words[1].text);
@@ -65,10 +66,10 @@ static void include(struct parse *p, const struct tree_node *node, struct tree_n
 
 /* Reads one directive that begins with token `t`; returns NULL when it is beyond repair
  * (complained about and skipped).  *open says whether a block follows. */
-static struct tree_node *parse_head(struct parse *p, struct token t, bool *open)
+static struct syntax_node *parse_head(struct parse *p, struct token t, bool *open)
 {
     struct arena *arena = p->tree->arena;
-    struct tree_node *node = ARENA_NEW(arena, struct tree_node);
+    struct syntax_node *node = ARENA_NEW(arena, struct syntax_node);
     struct word_chain *first = NULL, **last = &first;
     struct text_pos start = t.pos;
     bool broken = false;
@@ -76,7 +77,7 @@ static struct tree_node *parse_head(struct parse *p, struct token t, bool *open)
     *open = false;
     for (; t.kind == TOKEN_WORD; t = lexer_next(&p->lexer)) {
         struct word_chain *w = ARENA_NEW(arena, struct word_chain);
-        w->word = (struct tree_word){arena_str(arena, t.text), t.pos, t.quoted};
+        w->word = (struct syntax_word){arena_str(arena, t.text), t.pos, t.quoted};
         broken |= t.broken;
         *last = w;
         last = &w->next;
@@ -99,13 +100,13 @@ static struct tree_node *parse_head(struct parse *p, struct token t, bool *open)
 
 /* Directives up to the closing brace (depth > 0) or the end of the file. */
 static void parse_list(struct parse *p, unsigned depth, struct text_pos opened,
-                       struct tree_node ***last)
+                       struct syntax_node ***last)
 {
     struct complaints *complaints = p->tree->complaints;
 
     while (!complaints_full(complaints)) {
         struct token t = lexer_next(&p->lexer);
-        struct tree_node *node, *nowhere = NULL, **skipped = &nowhere;
+        struct syntax_node *node, *nowhere = NULL, **skipped = &nowhere;
         bool open;
 
         if (t.kind == TOKEN_END) {
@@ -123,18 +124,18 @@ static void parse_list(struct parse *p, unsigned depth, struct text_pos opened,
             continue; /* an empty directive, as behind a block */
         if (t.kind == TOKEN_OPEN) {
             complaint_error(complaints, t.pos, NULL, "a block needs a name before its '{'");
-            if (depth + 1 < TREE_DEPTH_MAX)
+            if (depth + 1 < SYNTAX_DEPTH_MAX)
                 parse_list(p, depth + 1, t.pos, &skipped);
             continue;
         }
         node = parse_head(p, t, &open);
-        if (open && depth + 1 >= TREE_DEPTH_MAX) {
+        if (open && depth + 1 >= SYNTAX_DEPTH_MAX) {
             complaint_error(complaints, t.pos, NULL, "blocks are nested more than %d deep",
-                            TREE_DEPTH_MAX);
+                            SYNTAX_DEPTH_MAX);
             return;
         }
         if (open) {
-            struct tree_node **children = node ? &node->children : &nowhere;
+            struct syntax_node **children = node ? &node->children : &nowhere;
             parse_list(p, depth + 1, t.pos, &children);
         }
         if (!node)
@@ -148,8 +149,8 @@ static void parse_list(struct parse *p, unsigned depth, struct text_pos opened,
     }
 }
 
-static void parse_text(struct tree *t, const char *name, struct str text, unsigned include_depth,
-                       bool overrides, struct tree_node ***last)
+static void parse_text(struct syntax *t, const char *name, struct str text, unsigned include_depth,
+                       bool overrides, struct syntax_node ***last)
 {
     struct parse p = {.tree = t, .include_depth = include_depth, .overrides = overrides};
 
@@ -157,18 +158,18 @@ static void parse_text(struct tree *t, const char *name, struct str text, unsign
     parse_list(&p, 0, p.lexer.pos, last);
 }
 
-static void parse_file(struct tree *t, const char *path, struct text_pos from, unsigned depth,
-                       struct tree_node ***last)
+static void parse_file(struct syntax *t, const char *path, struct text_pos from, unsigned depth,
+                       struct syntax_node ***last)
 {
     const char *why = "";
     struct str text;
 
-    if (++t->files > TREE_FILES_MAX) {
+    if (++t->files > SYNTAX_FILES_MAX) {
         complaint_error(t->complaints, from, "do files include each other?",
-                        "more than %d files are included", TREE_FILES_MAX);
+                        "more than %d files are included", SYNTAX_FILES_MAX);
         return;
     }
-    t->source->read(t->source->arg, path, TREE_FILE_BYTES, t->arena, &text, &why);
+    t->source->read(t->source->arg, path, SYNTAX_FILE_BYTES, t->arena, &text, &why);
     if (!text.ptr) {
         complaint_error(t->complaints, from, NULL, "cannot read %s: %s", path, why);
         return;
@@ -176,13 +177,13 @@ static void parse_file(struct tree *t, const char *path, struct text_pos from, u
     parse_text(t, path, text, depth, false, last);
 }
 
-void tree_load(struct tree *t, const char *path)
+void syntax_load(struct syntax *t, const char *path)
 {
     const char *kept = arena_cstr(t->arena, str_of(path));
     parse_file(t, kept, (struct text_pos){.file = kept}, 0, &t->last);
 }
 
-void tree_parse(struct tree *t, const char *name, struct str text, bool overrides)
+void syntax_parse(struct syntax *t, const char *name, struct str text, bool overrides)
 {
     parse_text(t, name, arena_str(t->arena, text), 0, overrides, &t->last);
 }
