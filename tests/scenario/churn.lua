@@ -24,7 +24,7 @@ local function churn(t, b, count)
 end
 
 story("after churn memory and descriptors are back where they were", "MQTT-4.1.0-2", function(t)
-  local b = t:own_broker()
+  local b = t:own_broker("", { lean = true })
   churn(t, b, 600) -- freelists and caches reach their size
   local function settled_fds()
     local deadline, n = t:now() + 5, nil

@@ -50,7 +50,7 @@ story("a connection that says nothing is cut off too", "MQTT-4.8.0-2/3.1.1", fun
 end)
 
 story("a huge announced length costs nothing before its bytes arrive", "MQTT-4.8.0-2/3.1.1", function(t)
-  local b = t:own_broker()
+  local b = t:own_broker("", { lean = true })
   local check = healthy(t, b)
   check(5)
   local before = b:rss()
@@ -142,7 +142,7 @@ story("half-open connections by the hundred do not keep others out", "MQTT-4.8.0
 end, { alone = true })
 
 story("a subscriber that stops reading costs a bounded queue and no other client", "MQTT-4.9.0-3/5", function(t)
-  local b = t:own_broker "limits { qos0_queue_bytes 256k; max_queue_messages 100; }"
+  local b = t:own_broker("limits { qos0_queue_bytes 256k; max_queue_messages 100; }", { lean = true })
   local check = healthy(t, b)
   check(5)
   local sleepers = {}
@@ -169,7 +169,7 @@ story("a subscriber that stops reading costs a bounded queue and no other client
 end, { alone = true })
 
 story("a publisher that never reads its acknowledgements is not read from for ever", "MQTT-4.9.0-3/5", function(t)
-  local b = t:own_broker()
+  local b = t:own_broker("", { lean = true })
   local check = healthy(t, b)
   check(5)
   local before = b:rss()
@@ -190,7 +190,7 @@ story("a publisher that never reads its acknowledgements is not read from for ev
 end, { alone = true })
 
 story("a flood of user properties is bounded", "MQTT-4.13.1-1/5", function(t)
-  local b = t:own_broker()
+  local b = t:own_broker("", { lean = true })
   local check = healthy(t, b)
   check(5)
   local before = b:rss()

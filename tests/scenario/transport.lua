@@ -123,7 +123,7 @@ end)
 
 local PROXY = [[
   log { level debug; }
-  listener mqtt { bind 127.0.0.1:${port}; proxy_protocol any from 127.0.0.0/8; }
+  listener mqtt { bind 127.0.0.1:${port}; proxy_protocol any from 127.0.0.0/8; anonymous allow; }
 ]]
 
 local function v2(command, family, body)
@@ -194,7 +194,7 @@ end)
 story("a PROXY listener refuses callers it does not expect", "MQTT-4.8.0-2/3.1.1", function(t)
   local b = t:broker [[
     listener mqtt { bind 127.0.0.1:${port}; }
-    listener lb { bind 127.0.0.1:${lb_port}; proxy_protocol any from 192.0.2.0/24; }
+    listener lb { bind 127.0.0.1:${lb_port}; proxy_protocol any from 192.0.2.0/24; anonymous allow; }
   ]]
   local c = b:socket { port = b.ports.lb_port }
   c:send_bytes(good["v1 TCP4"])

@@ -77,8 +77,11 @@ local function spawn(self)
   local words = { broker.command, "-c", self.conf, dir = self.dir, files = self.files }
   words.env = {
     UBSAN_OPTIONS = os.getenv("UBSAN_OPTIONS") or "print_stacktrace=1",
-    ASAN_OPTIONS = os.getenv("ASAN_OPTIONS") or "detect_leaks=1:abort_on_error=0",
+    ASAN_OPTIONS = os.getenv("ASAN_OPTIONS") or "detect_leaks=1",
   }
+  if self.lean then
+    words.env.ASAN_OPTIONS = words.env.ASAN_OPTIONS .. ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
+  end
   local proc, why = host.spawn(words)
   if not proc then fail.raise("%s: %s", broker.command, why) end
   self.proc = proc
@@ -114,7 +117,8 @@ function broker:wait_listening(where)
   fail.raise("the broker does not listen; its output:\n%s", tail(self.output, 4000))
 end
 
--- options: files (descriptor limit), listening = false (do not wait for the default port)
+-- options: files (descriptor limit), listening = false (do not wait for the default port), lean = true
+-- (its memory will be measured: a sanitizer holds no freed memory back)
 function broker.start(text, options)
   local self = setmetatable({ dir = host.temp_dir(), ports = {}, output = "" }, broker)
   self.key = self.dir -- what waiters listen to; a story holds a view, not this table
