@@ -102,11 +102,19 @@ function broker:describe_end()
     tail(self.output, 4000))
 end
 
--- Connects until the port answers; a broker that ends first has its output shown.
+-- Every place the configuration binds.
+local function places(self)
+  local list = {}
+  for _, port in pairs(self.ports) do list[#list + 1] = { port = port } end
+  for path in expand(self, self.text):gmatch("unix:([^%s;]+)") do list[#list + 1] = { path = path } end
+  return list
+end
+
+-- Connects until this place answers; a broker that ends first has its output shown.
 function broker:wait_listening(where)
   local deadline = link.deadline()
   while host.now() < deadline do
-    local probe = link.try_open(where or self:where(), deadline)
+    local probe = link.try_open(where, deadline)
     if probe then
       probe:close()
       return
@@ -117,8 +125,12 @@ function broker:wait_listening(where)
   fail.raise("the broker does not listen; its output:\n%s", tail(self.output, 4000))
 end
 
--- options: files (descriptor limit), listening = false (do not wait for the default port), lean = true
--- (its memory will be measured: a sanitizer holds no freed memory back)
+local function wait_started(self)
+  for _, where in ipairs(places(self)) do self:wait_listening(where) end
+end
+
+-- options: files (descriptor limit), lean = true (its memory will be measured: a sanitizer holds
+-- no freed memory back)
 function broker.start(text, options)
   local self = setmetatable({ dir = host.temp_dir(), ports = {}, output = "" }, broker)
   self.key = self.dir -- what waiters listen to; a story holds a view, not this table
@@ -127,7 +139,7 @@ function broker.start(text, options)
   self.text = text
   broker.write_file(self.conf, broker.mosquitto and configure_mosquitto(self) or configure(self, text))
   spawn(self)
-  if self.listening ~= false then self:wait_listening() end
+  wait_started(self)
   return self
 end
 
@@ -175,7 +187,7 @@ function broker:restart(text)
     broker.write_file(self.conf, configure(self, text))
   end
   spawn(self)
-  self:wait_listening()
+  wait_started(self)
 end
 
 -- Rewrites the configuration and asks for a reload.
