@@ -1,11 +1,11 @@
 /* Memory for small objects made and dropped at message rate.
  *
- * Every thread keeps freelists of size classes; an object freed by another thread than the
- * one that made it simply joins the freelist of that thread.  What a thread keeps is bounded
- * (POOL_THREAD_BYTES); the rest goes back to malloc.  Classes are 16 bytes apart up to 520
- * bytes and a quarter of a power of two above, sized so that malloc rounds none of them up.
+ * Every thread keeps two batches of free objects of each size class; more goes to a depot all
+ * threads share, and what that cannot hold back to malloc.  Who frees need not be who
+ * made.  Classes are 16 bytes apart up to 520 bytes and a quarter of a power of two above,
+ * sized so that malloc rounds none of them up.
  *
- * Threads: any.  A thread's freelists are emptied when it ends.  Built with sanitizers,
+ * Threads: any.  What a thread keeps is freed when it ends.  Built with sanitizers,
  * pool_malloc.c takes the place of pool.c, so that a use after free is seen. */
 #ifndef SKEP_BASE_POOL_H
 #define SKEP_BASE_POOL_H
@@ -15,8 +15,9 @@
 
 enum {
     POOL_LARGE = 255,            /* the class of what malloc serves alone */
-    POOL_CLASS_BYTES = 1 << 20,  /* kept by one thread in one class */
-    POOL_THREAD_BYTES = 8 << 20, /* kept by one thread in all */
+    POOL_BATCH_BYTES = 32 << 10, /* a batch is up to 64 objects within this, at least two */
+    POOL_THREAD_BYTES = 6 << 20, /* more than one thread can keep: two batches of each class */
+    POOL_DEPOT_BYTES = 16 << 20, /* kept by the depot */
 };
 
 /* size bytes, not cleared, aligned for any type up to 8 bytes; NULL when memory is refused.
@@ -32,7 +33,7 @@ size_t pool_class_size(uint8_t size_class);
 
 /* What the calling thread keeps free right now. */
 size_t pool_kept_bytes(void);
-/* Gives all of it back to malloc. */
+/* Gives all of it, and all that the depot keeps, back to malloc. */
 void pool_trim(void);
 
 #endif
