@@ -282,16 +282,6 @@ void client_close(struct client *c, enum conn_cause cause)
     conn_kill(c->conn, cause);
 }
 
-static void list_forget(struct client_list *list, const struct client *c)
-{
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (list->items[i] == c) {
-            list->items[i] = list->items[--list->count];
-            return;
-        }
-    }
-}
-
 static void extra_fini(struct client *c)
 {
     struct client_extra *x = c->extra;
@@ -343,9 +333,9 @@ static void client_closed(struct conn *conn, void *owner, enum conn_cause cause)
     }
     wheel_cancel(loop_wheel(d->loop), &c->timer);
     if (c->talking)
-        list_forget(&d->talking, c);
+        client_list_remove(&d->talking, c);
     if (c->paused)
-        list_forget(&d->paused, c);
+        client_list_remove(&d->paused, c);
     ctl_drop(c);
     extra_fini(c);
     entrance_left(c);

@@ -60,7 +60,8 @@ struct client_extra {
     char **aliases; /* incoming topic aliases: alias - 1 -> topic [MQTT-3.3.2-12] */
     uint16_t *alias_lens;
     uint16_t alias_count;
-    struct replay *replays; /* oldest first */
+    struct replay *replays, *replay_last; /* oldest first */
+    uint32_t replay_count;
     bool replay_listed;
     double message_tokens, byte_tokens; /* rate limits */
     uint64_t tokens_ms;
@@ -151,6 +152,8 @@ void client_replay_start(struct client *c, struct str filter, unsigned options, 
 bool client_replay(struct client *c);
 void client_replay_wake(struct client *c);
 void client_replay_stop(struct client *c);
+/* So many are under way that the client is not read from. */
+bool client_replay_crowded(const struct client *c);
 
 /* front/publish.c: a client held for its rate may be read from again. */
 bool client_rate_recovered(struct client *c);

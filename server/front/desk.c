@@ -18,31 +18,58 @@ void client_list_add(struct client_list *list, struct client *c)
     list->items[list->count++] = c;
 }
 
-/* Clients held for a rate limit or for memory: those that may be read from again are. */
+/* Whether what a client was held for is over. */
+static bool may_resume(struct client *c)
+{
+    return !atomic_load(&c->desk->w->broker->pressure) && !client_replay_crowded(c) &&
+           client_rate_recovered(c);
+}
+
+static void resume(struct client *c)
+{
+    c->paused = false;
+    conn_resume(c->conn);
+}
+
 static void on_tick(void *desk, struct wheel_timer *timer)
 {
     struct desk *d = desk;
-    struct worker *w = desk_worker(d);
     uint32_t kept = 0;
 
-    bool pressure = atomic_load(&w->broker->pressure);
+    desk_worker(d);
     for (uint32_t i = 0; i < d->paused.count; i++) {
         struct client *c = d->paused.items[i];
-        if (pressure || !client_rate_recovered(c)) {
+        if (may_resume(c))
+            resume(c);
+        else
             d->paused.items[kept++] = c;
-            continue;
-        }
-        c->paused = false;
-        conn_resume(c->conn);
     }
     d->paused.count = kept;
     desk_watch_paused(d);
+}
+
+void desk_unpause(struct desk *d, struct client *c)
+{
+    if (!may_resume(c))
+        return;
+    client_list_remove(&d->paused, c);
+    resume(c);
 }
 
 void desk_watch_paused(struct desk *d)
 {
     if (d->paused.count > 0 && !wheel_armed(&d->tick))
         wheel_add(loop_wheel(d->loop), &d->tick, loop_now_ms(d->loop) + PAUSE_TICK_MS);
+}
+
+void client_list_remove(struct client_list *list, const struct client *c)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (list->items[i] == c) {
+            list->items[i] = list->items[--list->count];
+            return;
+        }
+    }
 }
 
 struct desk *desk_new(struct broker *broker, struct loop *loop, struct door *door,

@@ -63,10 +63,13 @@ static inline struct worker *desk_worker(struct desk *d)
 
 /* Arms the tick that looks after paused clients. */
 void desk_watch_paused(struct desk *d);
+/* Reads from a paused client again, if nothing holds it any more. */
+void desk_unpause(struct desk *d, struct client *c);
 
 /* End of a turn: retained replay in slices, then everything that became dirty is flushed. */
 void desk_turn_end(struct desk *d);
 
 void client_list_add(struct client_list *list, struct client *c);
+void client_list_remove(struct client_list *list, const struct client *c);
 
 #endif

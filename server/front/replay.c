@@ -3,7 +3,9 @@
  * A replay owns a cursor; each turn it moves as many messages as the session has room for,
  * at most SLICE, so that neither a turn nor a queue grows with the number of retained
  * messages.  Without room it leaves the desk's list until the client acknowledged or its
- * socket drained (client_replay_wake). */
+ * socket drained (client_replay_wake).  A filter without wildcards needs no cursor: its one
+ * message is looked up at once.  A client with PENDING_MAX replays under way is not read
+ * from, so that subscribing again and again costs only itself. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -12,8 +14,9 @@
 #include "core/session.h"
 #include "front/client.h"
 #include "front/entrance.h"
+#include "mqtt/topic.h"
 
-enum { SLICE = 256 };
+enum { SLICE = 256, PENDING_MAX = 256 };
 
 static void list(struct client *c)
 {
@@ -23,39 +26,73 @@ static void list(struct client *c)
     }
 }
 
-void client_replay_start(struct client *c, struct str filter, unsigned options, uint32_t sub_id)
-{
-    struct client_extra *x = client_extra(c);
-    struct replay *r = xcalloc(1, sizeof *r), **last = &x->replays;
-
-    r->cursor = retained_cursor_new(filter);
-    r->options = (uint8_t)options;
-    r->sub_id = sub_id;
-    while (*last)
-        last = &(*last)->next;
-    *last = r;
-    list(c);
-}
-
 void client_replay_wake(struct client *c)
 {
     if (c->extra && c->extra->replays && c->state == CLIENT_LIVE)
         list(c);
 }
 
-static bool visit(void *arg, struct message *m)
+static void deliver(struct client *c, struct message *m, unsigned options, uint32_t sub_id)
 {
-    struct client *c = arg;
-    struct replay *r = c->extra->replays;
     struct worker *w = c->desk->w;
-    unsigned granted = r->options & SUB_QOS;
+    unsigned granted = options & SUB_QOS;
     unsigned qos = granted < m->qos || w->limits->upgrade_outgoing_qos ? granted : m->qos;
 
-    if ((r->options & SUB_NO_LOCAL) && m->publisher == c->session->serial)
-        return true;
+    if ((options & SUB_NO_LOCAL) && m->publisher == c->session->serial)
+        return;
     message_ref(m, 1);
-    session_deliver(w, c->session, m, qos, true, r->sub_id, 0); /* [MQTT-3.3.1-8] */
+    session_deliver(w, c->session, m, qos, true, sub_id, 0); /* [MQTT-3.3.1-8] */
+}
+
+struct slice {
+    struct client *c;
+    unsigned left;
+};
+
+static bool visit(void *arg, struct message *m)
+{
+    struct slice *slice = arg;
+    struct replay *r = slice->c->extra->replays;
+
+    deliver(slice->c, m, r->options, r->sub_id);
+    slice->left--;
     return true;
+}
+
+/* True: dealt with, no cursor is needed. */
+static bool replay_at_once(struct client *c, struct str filter, unsigned options, uint32_t sub_id)
+{
+    struct worker *w = c->desk->w;
+
+    if (topic_filter_has_wildcard(filter) || (c->extra && c->extra->replays))
+        return false;
+    struct message *m = retained_get(w->broker->retained, filter, w->now_ms);
+    if (!m)
+        return true;
+    if (session_room(w, c->session) == 0)
+        return false;
+    deliver(c, m, options, sub_id);
+    return true;
+}
+
+void client_replay_start(struct client *c, struct str filter, unsigned options, uint32_t sub_id)
+{
+    if (replay_at_once(c, filter, options, sub_id))
+        return;
+
+    struct client_extra *x = client_extra(c);
+    struct replay *r = xcalloc(1, sizeof *r);
+    r->cursor = retained_cursor_new(filter);
+    r->options = (uint8_t)options;
+    r->sub_id = sub_id;
+    if (x->replays)
+        x->replay_last->next = r;
+    else
+        x->replays = r;
+    x->replay_last = r;
+    if (++x->replay_count >= PENDING_MAX)
+        client_hold(c);
+    list(c);
 }
 
 static void replay_drop_first(struct client_extra *x)
@@ -65,6 +102,7 @@ static void replay_drop_first(struct client_extra *x)
     x->replays = r->next;
     retained_cursor_free(&r->cursor);
     free(r);
+    x->replay_count--;
 }
 
 bool client_replay(struct client *c)
@@ -75,25 +113,31 @@ bool client_replay(struct client *c)
     if (c->state != CLIENT_LIVE)
         return false;
     uint64_t room = session_room(w, c->session);
-    if (room == 0)
-        return false;
-    if (!retained_replay(w->broker->retained, x->replays->cursor, w->now_ms,
-                         room < SLICE ? (unsigned)room : SLICE, visit, c))
+    struct slice slice = {.c = c, .left = room < SLICE ? (unsigned)room : SLICE};
+
+    for (unsigned i = 0; i < SLICE && slice.left > 0 && x->replays; i++) {
+        if (retained_replay(w->broker->retained, x->replays->cursor, w->now_ms, slice.left, visit,
+                            &slice))
+            break; /* it looked at as much as one slice may */
         replay_drop_first(x);
-    return x->replays != NULL;
+    }
+    if (c->paused)
+        desk_unpause(c->desk, c);
+    return room > 0 && x->replays;
+}
+
+bool client_replay_crowded(const struct client *c)
+{
+    return c->extra && c->extra->replay_count >= PENDING_MAX;
 }
 
 void client_replay_stop(struct client *c)
 {
     struct client_extra *x = c->extra;
-    struct client_list *l = &c->desk->replaying;
 
     while (x->replays)
         replay_drop_first(x);
-    for (uint32_t i = 0; x->replay_listed && i < l->count; i++) {
-        if (l->items[i] == c) {
-            l->items[i] = l->items[--l->count];
-            x->replay_listed = false;
-        }
-    }
+    if (x->replay_listed)
+        client_list_remove(&c->desk->replaying, c);
+    x->replay_listed = false;
 }
