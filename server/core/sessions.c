@@ -190,6 +190,15 @@ static struct session *grant_away(struct sessions *t, struct claim *claim, struc
     return s;
 }
 
+/* Whoever claims an attached session ends its connection [MQTT-3.1.4-3]. */
+static void kick(struct session *s)
+{
+    lock_take(&s->lock);
+    if (session_link(s))
+        session_link(s)->ops->kick(session_link(s), RC_TAKEN_OVER);
+    lock_drop(&s->lock);
+}
+
 enum claim_result sessions_claim(struct worker *w, struct claim *claim)
 {
     struct sessions *t = w->broker->sessions;
@@ -215,10 +224,7 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
         s->claim = claim;
         claim->waiting_for = s;
         result = CLAIM_WAITING;
-        lock_take(&s->lock);
-        if (session_link(s)) /* [MQTT-3.1.4-3] */
-            session_link(s)->ops->kick(session_link(s), RC_TAKEN_OVER);
-        lock_drop(&s->lock);
+        kick(s);
     }
     if (superseded)
         superseded->waiting_for = NULL;
@@ -229,6 +235,16 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
     if (old)
         end_session(w, old);
     return result;
+}
+
+void sessions_attached(struct worker *w, struct session *s)
+{
+    struct sessions *t = w->broker->sessions;
+
+    pthread_mutex_lock(&t->mutex);
+    if (s->claim)
+        kick(s);
+    pthread_mutex_unlock(&t->mutex);
 }
 
 bool sessions_cancel(struct worker *w, struct claim *claim)

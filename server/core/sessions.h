@@ -44,6 +44,10 @@ void sessions_free(struct sessions **sessions);
 
 enum claim_result sessions_claim(struct worker *w, struct claim *claim);
 
+/* The claimant has attached its link.  Between the grant and this a further claim finds no
+ * connection to kick; it is done here. */
+void sessions_attached(struct worker *w, struct session *s);
+
 /* True: withdrawn, ready() will not be called.  False: it was or is being called. */
 bool sessions_cancel(struct worker *w, struct claim *claim);
 

@@ -390,9 +390,10 @@ void client_hold(struct client *c)
 
 struct client_extra *client_extra(struct client *c)
 {
-    if (!c->extra)
+    if (!c->extra) {
         c->extra = xcalloc(1, sizeof *c->extra);
-    c->extra->owner = c;
+        c->extra->owner = c; /* once: a claim's ready() reads it on another loop */
+    }
     return c->extra;
 }
 

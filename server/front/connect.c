@@ -257,6 +257,7 @@ static void go_live(struct attempt *a, struct session *s, bool present)
     COUNT(w, connects);
     log_connected(a, present);
     session_attach(w, s, &c->link, (struct str){(char *)buf, out.need});
+    sessions_attached(w, s);
     free(buf);
 }
 

@@ -157,11 +157,24 @@ static int sys_mode(lua_State *lua)
     return 2;
 }
 
+/* host.real_path(path) -> the same file, from the root */
+static int sys_real_path(lua_State *lua)
+{
+    char *path = realpath(luaL_checkstring(lua, 1), NULL);
+
+    if (!path)
+        return host_fail(lua, strerror(errno));
+    lua_pushstring(lua, path);
+    free(path);
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"now", sys_now},           {"poll", sys_poll},
     {"free_port", sys_free_port}, {"temp_dir", sys_temp_dir},
     {"remove_tree", sys_remove_tree}, {"list", sys_list},
-    {"mode", sys_mode},         {NULL, NULL},
+    {"mode", sys_mode},         {"real_path", sys_real_path},
+    {NULL, NULL},
 };
 
 void sys_register(lua_State *lua)

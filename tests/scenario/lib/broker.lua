@@ -92,7 +92,7 @@ end
 
 -- The telling part of an output: from a sanitizer's report on, or the end.
 local function tail(text, count)
-  local report = text:find("==%d+==ERROR", 1) or text:find("runtime error:", 1, true)
+  local report = text:find("==%d+==ERROR") or text:find("WARNING: ThreadSanitizer", 1, true) or text:find("runtime error:", 1, true)
   if report then return text:sub(math.max(1, report - 200), report + count) end
   return #text > count and "..." .. text:sub(-count) or text
 end

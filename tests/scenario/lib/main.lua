@@ -168,6 +168,6 @@ end
 if #o.files == 0 then o.files = story_files() end
 if o.list then return list(o) end
 o.broker = o.broker or newest_broker()
-if not host.mode(o.broker) then fatal("there is no " .. o.broker) end
+o.broker = host.real_path(o.broker) or fatal("there is no " .. o.broker)
 broker.command, broker.mosquitto = o.broker, o.mosquitto
 return o.one and run_here(o) or run_processes(o)
