@@ -89,10 +89,10 @@ static void complain_unknown(const struct directive_table *table, const struct s
     near_init(&near, name);
     for (size_t i = 0; i < table->count; i++)
         near_offer(&near, str_of(table->items[i].name));
-    if (near_best(&near).len)
-        hint = arena_printf(ctx->arena, "did you mean %.*s?", STR_ARG(near_best(&near)));
-    else if (find_below(table, name, &block))
+    if (find_below(table, name, &block))
         hint = arena_printf(ctx->arena, "it belongs inside %s { }", block->name);
+    else if (near_best(&near).len)
+        hint = arena_printf(ctx->arena, "did you mean %.*s?", STR_ARG(near_best(&near)));
     complaint_error(ctx->complaints, node->words[0].pos, hint, "unknown directive %s",
                     value_quote(ctx->arena, name));
 }
