@@ -19,7 +19,9 @@
 #include "net/conn.h"
 #include "net/loop_impl.h"
 
+struct proxied;
 struct tls;
+struct ws;
 
 enum conn_phase { PHASE_PROXY, PHASE_TLS, PHASE_UPGRADE, PHASE_OPEN, PHASE_LINGER };
 
@@ -59,7 +61,9 @@ struct layer {
     struct wheel_timer timer; /* handshake or linger deadline */
     struct conn *conn;
     unsigned linger_ms;
+    struct proxied *proxied;
     struct tls *tls;
+    struct ws *ws;
 };
 
 struct conn {
@@ -141,6 +145,8 @@ size_t input_recv(struct conn *c, uint8_t *buf, size_t cap);
 
 enum conn_result output_raw(struct conn *c, const struct out_vec *v, unsigned n);
 enum conn_result output_flush_raw(struct conn *c);
+/* What a WebSocket frame goes through: TLS or nothing. */
+enum conn_result output_below_ws(struct conn *c, const struct out_vec *v, unsigned n);
 /* Marks the connection beyond use and wakes its owner. */
 enum conn_result output_fail(struct conn *c);
 

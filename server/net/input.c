@@ -85,6 +85,7 @@ static size_t call_data(struct conn *c, uint8_t *buf, size_t len)
     return used;
 }
 
+/* Adds to the inbuf, under what data() or the inbuf itself expects. */
 static void keep(struct conn *c, const uint8_t *bytes, size_t len)
 {
     if ((c->flags & CONN_DYING) || len == 0)
@@ -139,18 +140,18 @@ static bool join_kept(struct conn *c, uint8_t **buf, size_t *len)
 
 void input_deliver(struct conn *c, uint8_t *buf, size_t len)
 {
+    if (c->flags & (CONN_PAUSED | CONN_MORE)) { /* since this read began: it waits */
+        conn_home(c)->expect = c->in ? c->in->expect : 0;
+        keep(c, buf, len);
+        return;
+    }
     if (c->in && !join_kept(c, &buf, &len)) {
-        if (len > 0 && c->in && !(c->flags & CONN_DYING))
-            inbuf_append(c, buf, len);
+        if (len > 0 && c->in)
+            keep(c, buf, len);
         return;
     }
     if (len == 0 || (c->flags & CONN_DYING))
         return;
-    if (c->flags & (CONN_PAUSED | CONN_MORE)) {
-        conn_home(c)->expect = 0;
-        keep(c, buf, len);
-        return;
-    }
     size_t used = call_data(c, buf, len);
     keep(c, buf + used, len - used);
 }

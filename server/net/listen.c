@@ -21,6 +21,7 @@
 #include "net/conn_impl.h"
 #include "net/listen_impl.h"
 #include "net/tls_context.h"
+#include "net/ws_head.h"
 
 enum {
     LISTENER_MAGIC = 0x4c53544e,
@@ -28,6 +29,7 @@ enum {
     REST_MS = 100,
     DEFAULT_BACKLOG = 1024,
     DEFAULT_HANDSHAKE_MS = 10000,
+    DEFAULT_WS_HEAD = 8192,
 };
 
 struct listener {
@@ -45,6 +47,12 @@ struct listener {
     _Atomic uint32_t connections;
     _Atomic uint64_t accepted, refused_limit, refused_rate, refused_source, refused_descriptors;
     _Atomic uint64_t failed_handshakes;
+    enum listen_proxy proxy;
+    struct cidr *proxy_sources;
+    size_t proxy_source_count;
+    bool websocket;
+    struct ws_rules ws_rules; /* owned copies */
+    size_t ws_max_head;
     struct lock tls_lock;
     struct tls_context *tls; /* under tls_lock; NULL without TLS */
 
@@ -116,6 +124,21 @@ void listener_count_failed(struct listener *l)
     bump(&l->failed_handshakes);
 }
 
+enum listen_proxy listener_proxy(const struct listener *l)
+{
+    return l->proxy;
+}
+
+const struct ws_rules *listener_ws_rules(const struct listener *l)
+{
+    return l->websocket ? &l->ws_rules : NULL;
+}
+
+size_t listener_ws_max_head(const struct listener *l)
+{
+    return l->ws_max_head;
+}
+
 uint32_t listener_handshake_ms(const struct listener *l)
 {
     return atomic_load_explicit(&l->handshake_timeout_ms, memory_order_relaxed);
@@ -134,6 +157,11 @@ static void listener_unref(struct listener *l)
     if (atomic_fetch_sub(&l->refs, 1) != 1)
         return;
     tls_context_unref(&l->tls);
+    free(l->proxy_sources);
+    free((char *)l->ws_rules.path.ptr);
+    for (size_t i = 0; i < l->ws_rules.origins.count; i++)
+        free((char *)l->ws_rules.origins.items[i]);
+    free((void *)l->ws_rules.origins.items);
     l->magic = 0;
     free(l->name);
     free(l);
@@ -201,12 +229,28 @@ static void prepare_socket(const struct listener *l, int fd)
     }
 }
 
-static void admit(struct listener *l, int fd)
+/* May this caller send a PROXY header?  Whoever reaches a Unix socket was let in by the
+ * file's mode. */
+static bool source_trusted(const struct listener *l, const struct sockaddr *from)
+{
+    if (l->proxy == LISTEN_PROXY_OFF || listener_is_unix(l))
+        return true;
+    for (size_t i = 0; i < l->proxy_source_count; i++) {
+        if (cidr_has(&l->proxy_sources[i], from))
+            return true;
+    }
+    return false;
+}
+
+static void admit(struct listener *l, int fd, const struct sockaddr *from)
 {
     uint32_t most = atomic_load_explicit(&l->max_connections, memory_order_relaxed);
 
     bump(&l->accepted);
-    if (most && atomic_load_explicit(&l->connections, memory_order_relaxed) >= most) {
+    if (!source_trusted(l, from)) {
+        bump(&l->refused_source);
+        close(fd);
+    } else if (most && atomic_load_explicit(&l->connections, memory_order_relaxed) >= most) {
         bump(&l->refused_limit);
         close(fd);
     } else if (!rate_allows(l)) {
@@ -247,9 +291,10 @@ static void accept_ready(struct loop *loop, int listen_fd, unsigned what, void *
     CHECK(l, LISTENER_MAGIC);
 
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct addr from = {.len = sizeof from.local};
+        int fd = accept4(listen_fd, &from.any, &from.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            admit(l, fd);
+            admit(l, fd, &from.any);
         } else if (errno == EMFILE || errno == ENFILE) {
             turn_away(l);
             return;
@@ -444,6 +489,39 @@ static struct listener *listener_new(const struct listen_conf *conf, struct loop
     return l;
 }
 
+static int set_proxy(struct listener *l, const struct listen_conf *conf, char *err, size_t errlen)
+{
+    l->proxy = conf->proxy;
+    if (conf->proxy == LISTEN_PROXY_OFF)
+        return 0;
+    l->proxy_sources = xcalloc(conf->proxy_sources.count, sizeof *l->proxy_sources);
+    for (; l->proxy_source_count < conf->proxy_sources.count; l->proxy_source_count++) {
+        const char *text = conf->proxy_sources.items[l->proxy_source_count];
+        if (cidr_parse(&l->proxy_sources[l->proxy_source_count], text) < 0) {
+            snprintf(err, errlen, "'%s' is not an address block: write 10.0.0.0/8 or 2001:db8::/32",
+                     text);
+            return ERR_SYNTAX;
+        }
+    }
+    return 0;
+}
+
+static void set_websocket(struct listener *l, const struct listen_conf *conf)
+{
+    size_t count = conf->ws_origins.count;
+
+    l->websocket = conf->websocket;
+    l->ws_max_head = conf->ws_max_head ? conf->ws_max_head : DEFAULT_WS_HEAD;
+    if (!conf->websocket)
+        return;
+    l->ws_rules.path.ptr = str_dup(str_of(conf->ws_path ? conf->ws_path : "/mqtt"));
+    l->ws_rules.path.len = strlen(l->ws_rules.path.ptr);
+    const char **copies = xcalloc(count, sizeof *copies);
+    for (size_t i = 0; i < count; i++)
+        copies[i] = str_dup(str_of(conf->ws_origins.items[i]));
+    l->ws_rules.origins = (struct listen_strings){copies, count};
+}
+
 int listener_open(struct listener **out, const struct listen_conf *conf, struct loop *const *loops,
                   unsigned nloops, char *err, size_t errlen)
 {
@@ -458,12 +536,9 @@ int listener_open(struct listener **out, const struct listen_conf *conf, struct 
     }
     if (conf->tls && (result = make_tls(&l->tls, conf, err, errlen)) < 0)
         goto fail;
-    if (conf->websocket || conf->proxy != LISTEN_PROXY_OFF) {
-        snprintf(err, errlen, "%s: only plain TCP and Unix sockets are built in so far",
-                 conf->address);
-        result = ERR_INVALID;
+    if ((result = set_proxy(l, conf, err, errlen)) < 0)
         goto fail;
-    }
+    set_websocket(l, conf);
     if ((result = bind_socket(l, conf, err, errlen)) < 0)
         goto fail;
     write_address(l);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "net/conn_impl.h"
 #include "net/tls.h"
+#include "net/ws.h"
 
 enum { CHUNK = 256 }; /* iovecs a system call; the kernel's limit is 1024 */
 
@@ -199,11 +200,16 @@ enum conn_result output_flush_raw(struct conn *c)
     return result == PUSH_ALL ? CONN_SENT : output_fail(c);
 }
 
+enum conn_result output_below_ws(struct conn *c, const struct out_vec *v, unsigned n)
+{
+    return c->layer->tls ? tls_send(c, v, n) : output_raw(c, v, n);
+}
+
 enum conn_result conn_send(struct conn *c, const struct out_vec *v, unsigned n)
 {
-    if (LIKELY(!c->layer || !c->layer->tls))
+    if (LIKELY(!c->layer))
         return output_raw(c, v, n);
-    return tls_send(c, v, n);
+    return c->layer->ws ? ws_send(c, v, n) : output_below_ws(c, v, n);
 }
 
 enum conn_result conn_flush(struct conn *c)
@@ -211,6 +217,8 @@ enum conn_result conn_flush(struct conn *c)
     enum conn_result result = output_flush_raw(c);
     if (result == CONN_SENT && c->layer && c->layer->tls)
         result = tls_flush(c);
+    if (result == CONN_SENT && c->layer && c->layer->ws)
+        result = ws_flush(c);
     return result;
 }
 

@@ -6,7 +6,9 @@
 #include "base/mem.h"
 #include "net/conn_impl.h"
 #include "net/listen_impl.h"
+#include "net/proxied.h"
 #include "net/tls.h"
+#include "net/ws.h"
 
 enum {
     FAIL_LINGER_MS = 500, /* for an alert or an HTTP error to be read */
@@ -25,29 +27,37 @@ static void up(struct conn *c)
         conn_kill(c, CONN_KILLED);
 }
 
-static void enter_tls(struct conn *c)
+/* Starts the given phase, or the first one behind it that this listener has. */
+static void enter(struct conn *c, enum conn_phase phase)
 {
-    struct tls_context *ctx = listener_tls(c->listener);
-    if (!ctx) {
+    struct tls_context *ctx;
+
+    c->phase = (uint8_t)phase;
+    if (phase <= PHASE_PROXY && listener_proxy(c->listener) != LISTEN_PROXY_OFF) {
+        proxied_begin(c);
+    } else if (phase <= PHASE_TLS && (ctx = listener_tls(c->listener))) {
+        c->phase = PHASE_TLS;
+        tls_begin(c, ctx);
+    } else if (phase <= PHASE_UPGRADE && listener_ws_rules(c->listener)) {
+        c->phase = PHASE_UPGRADE;
+        ws_begin(c);
+    } else {
         up(c);
-        return;
     }
-    c->phase = PHASE_TLS;
-    tls_begin(c, ctx);
 }
 
 void phase_begin(struct conn *c)
 {
     struct loop *l = conn_home(c);
 
-    enter_tls(c);
+    enter(c, PHASE_PROXY);
     if (c->phase < PHASE_OPEN)
         wheel_add(&l->wheel, &c->layer->timer, l->now_ms + listener_handshake_ms(c->listener));
 }
 
 void phase_next(struct conn *c)
 {
-    up(c);
+    enter(c, c->phase + 1);
 }
 
 void phase_fail(struct conn *c, enum conn_cause cause, const char *reason)
@@ -63,7 +73,7 @@ void phase_fail(struct conn *c, enum conn_cause cause, const char *reason)
 void phase_read(struct conn *c)
 {
     uint8_t *buf = conn_home(c)->buffer + LOOP_HEADROOM;
-    bool tls = c->layer->tls;
+    bool tls = c->layer->tls != NULL;
 
     if (tls && tls_must_wait(c))
         return; /* still readable, so its turn comes again */
@@ -74,7 +84,9 @@ void phase_read(struct conn *c)
 
 void phase_raw_input(struct conn *c, uint8_t *buf, size_t len)
 {
-    if (c->layer->tls)
+    if (c->phase == PHASE_PROXY)
+        proxied_input(c, buf, len);
+    else if (c->layer->tls)
         tls_input(c, buf, len);
     else
         phase_app_input(c, buf, len);
@@ -82,12 +94,17 @@ void phase_raw_input(struct conn *c, uint8_t *buf, size_t len)
 
 void phase_app_input(struct conn *c, uint8_t *buf, size_t len)
 {
-    input_deliver(c, buf, len);
+    if (c->layer->ws)
+        ws_input(c, buf, len);
+    else
+        input_deliver(c, buf, len);
 }
 
 void phase_goodbye(struct conn *c)
 {
-    if (c->layer->tls)
+    if (c->layer->ws)
+        ws_goodbye(c);
+    if (c->layer->tls && !c->out)
         tls_goodbye(c);
 }
 
@@ -96,7 +113,9 @@ void phase_free(struct conn *c)
     if (!c->layer)
         return;
     wheel_cancel(&conn_home(c)->wheel, &c->layer->timer);
+    proxied_free(c);
     tls_free(c);
+    ws_free(c);
     free(c->layer);
     c->layer = NULL;
 }
