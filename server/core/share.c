@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "core/broker.h"
+#include "mqtt/topic.h"
 
 struct member {
     struct session *session;
@@ -17,7 +18,7 @@ struct share_group {
     struct lock lock; /* guards the members; taken before a session's lock */
     uint32_t count, cap;
     uint32_t turn;     /* round robin: who is next; sticky: who it is */
-    uint16_t tag;      /* names the group in queue entries; never 0 */
+    uint16_t tag;      /* names the group in queue entries; 0: all tags are taken */
     uint16_t name_len; /* text is "$share/NAME/FILTER" */
     uint16_t text_len;
     struct member *members;
@@ -27,12 +28,18 @@ struct share_group {
     char text[];
 };
 
-enum { SHARE_BUCKETS_FIRST = 64, PREFIX = 7 /* "$share/" */ };
+enum {
+    SHARE_BUCKETS_FIRST = 64,
+    TAGS = 65536,
+    PREFIX = 7, /* "$share/" */
+    MEMBER_OPTIONS = SUB_QOS | SUB_RETAIN_AS_PUBLISHED,
+};
 
 struct shares {
     pthread_mutex_t mutex;
     struct share_group **buckets;
     uint32_t bucket_count, count;
+    struct share_group **by_tag; /* TAGS; allocated with the first group */
     uint16_t last_tag;
 };
 
@@ -65,6 +72,7 @@ void shares_free(struct shares **sh)
     }
     pthread_mutex_destroy(&(*sh)->mutex);
     free((*sh)->buckets);
+    free((*sh)->by_tag);
     free(*sh);
     *sh = NULL;
 }
@@ -120,6 +128,21 @@ static void table_grow(struct shares *sh)
     sh->bucket_count = cap;
 }
 
+/* Tags go round, so that one still standing in a queue is not given to another group soon. */
+static uint16_t tag_take(struct shares *sh, struct share_group *g)
+{
+    if (!sh->by_tag)
+        sh->by_tag = xcalloc(TAGS, sizeof(struct share_group *));
+    for (uint32_t tries = 0; tries < TAGS; tries++) {
+        uint16_t tag = ++sh->last_tag;
+        if (tag != 0 && !sh->by_tag[tag]) {
+            sh->by_tag[tag] = g;
+            return tag;
+        }
+    }
+    return 0;
+}
+
 static struct share_group *group_new(struct shares *sh, struct str name, struct str filter,
                                      uint64_t hash)
 {
@@ -133,9 +156,7 @@ static struct share_group *group_new(struct shares *sh, struct str name, struct 
     g->name_len = (uint16_t)name.len;
     g->text_len = (uint16_t)len;
     g->hash = hash;
-    if (++sh->last_tag == 0)
-        sh->last_tag = 1;
-    g->tag = sh->last_tag;
+    g->tag = tag_take(sh, g);
     return g;
 }
 
@@ -194,8 +215,9 @@ struct share_group *share_join(struct worker *w, struct session *s, struct str n
         if (++sh->count > sh->bucket_count)
             table_grow(sh);
     }
-    *existed = member_put(
-        g, &(struct member){.session = s, .sub_id = sub_id, .options = options & SUB_QOS});
+    *existed = member_put(g, &(struct member){.session = s,
+                                              .sub_id = sub_id,
+                                              .options = options & MEMBER_OPTIONS});
     if (!g->node) {
         bool there;
         g->node = subs_add(w->broker->subs, w->slot, filter, g, SUB_GROUP, &there);
@@ -219,6 +241,8 @@ void share_leave(struct worker *w, struct session *s, struct share_group *g)
         subs_remove(w->broker->subs, w->slot, g->node, g);
         *place_of(sh, group_name(g), group_filter(g), g->hash) = g->chain;
         sh->count--;
+        if (g->tag)
+            sh->by_tag[g->tag] = NULL;
         qsbr_retire(w->slot, g, group_release);
     }
     pthread_mutex_unlock(&sh->mutex);
@@ -271,11 +295,13 @@ static enum delivery offer_to(struct worker *w, const struct member *member,
 
     if (w->limits->upgrade_outgoing_qos)
         qos = granted;
+    bool retain = (member->options & SUB_RETAIN_AS_PUBLISHED) && offer->m->retain;
     message_ref(offer->m, 1);
-    return session_deliver(w, member->session, offer->m, qos, false, member->sub_id, offer->tag);
+    return session_deliver(w, member->session, offer->m, qos, retain, member->sub_id, offer->tag);
 }
 
-/* Lock held.  Walks the members from the first choice, fitter ones first. */
+/* Lock held.  Walks the members from the first choice, fitter ones first.  Fitness changes
+ * under our hands, so each pass also takes those that have become fitter than it wants. */
 static enum delivery offer_around(struct worker *w, struct share_group *g,
                                   const struct offer *offer)
 {
@@ -287,7 +313,7 @@ static enum delivery offer_around(struct worker *w, struct share_group *g,
         for (uint32_t i = 0; i < g->count; i++) {
             uint32_t at = (start + i) % g->count;
             struct member *member = &g->members[at];
-            if (member->session == offer->except || fitness_of(member->session) != want)
+            if (member->session == offer->except || fitness_of(member->session) > want)
                 continue;
             if (tried) { /* what the one before refused is not an outcome of its own */
                 COUNT_N(w, routed, (uint64_t)-1);
@@ -320,29 +346,32 @@ enum delivery share_deliver(struct worker *w, struct share_group *g, struct mess
     return how;
 }
 
+/* Lock held. */
+static bool redeliver_in(struct worker *w, struct share_group *g, struct session *leaving,
+                         const struct entry *e)
+{
+    uint32_t others = g->count - (member_find(g, leaving) ? 1 : 0);
+    struct offer offer = {
+        .m = e->message, .except = leaving, .qos = e->message->qos, .tag = g->tag};
+
+    if (others == 0)
+        return false;
+    COUNT_N(w, routed, (uint64_t)-1); /* the same target, offered anew */
+    offer_around(w, g, &offer);
+    return true;
+}
+
 bool share_redeliver(struct worker *w, struct session *leaving, const struct entry *e)
 {
     struct shares *sh = w->broker->shares;
     bool moved = false;
 
     pthread_mutex_lock(&sh->mutex);
-    for (uint32_t b = 0; b < sh->bucket_count && !moved; b++) {
-        for (struct share_group *g = sh->buckets[b]; g && !moved; g = g->chain) {
-            if (g->tag != e->share)
-                continue;
-            lock_take(&g->lock);
-            uint32_t others = g->count - (member_find(g, leaving) ? 1 : 0);
-            if (others > 0) {
-                struct offer offer = {.m = e->message,
-                                      .except = leaving,
-                                      .qos = e->message->qos,
-                                      .tag = g->tag};
-                COUNT_N(w, routed, (uint64_t)-1); /* the same target, offered anew */
-                offer_around(w, g, &offer);
-                moved = true;
-            }
-            lock_drop(&g->lock);
-        }
+    struct share_group *g = sh->by_tag ? sh->by_tag[e->share] : NULL;
+    if (g && topic_matches(group_filter(g), message_topic(e->message))) {
+        lock_take(&g->lock);
+        moved = redeliver_in(w, g, leaving, e);
+        lock_drop(&g->lock);
     }
     pthread_mutex_unlock(&sh->mutex);
     if (moved)
