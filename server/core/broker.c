@@ -67,8 +67,9 @@ void broker_ledger(struct broker *b, struct ledger_sum *out)
         ledger_sum_add(out, &b->workers[i]->ledger);
 }
 
-void broker_tick(struct worker *w)
+bool broker_tick(struct worker *w)
 {
-    sessions_tick(w);
+    bool more = sessions_tick(w);
     retained_sweep(w->broker->retained, w->slot, w->now_ms, SWEEP_RETAINED);
+    return more;
 }

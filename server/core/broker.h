@@ -61,7 +61,8 @@ void broker_post_flush(struct worker *w, struct session *s, unsigned to);
 void worker_flush_batch(struct worker *w, struct flush_batch *batch);
 
 /* Periodic housekeeping on one worker, some four times a second: ends expired sessions,
- * publishes delayed wills, sweeps expired retained messages. */
-void broker_tick(struct worker *w);
+ * publishes delayed wills, sweeps expired retained messages.  True: call again next turn,
+ * for more is due than one turn should carry. */
+bool broker_tick(struct worker *w);
 
 #endif

@@ -351,7 +351,7 @@ static void on_due(void *arg, struct wheel_timer *timer)
     away_arm(t, a);
 }
 
-void sessions_tick(struct worker *w)
+bool sessions_tick(struct worker *w)
 {
     struct sessions *t = w->broker->sessions;
 
@@ -363,6 +363,7 @@ void sessions_tick(struct worker *w)
     struct will *wills = t->wills;
     t->over = NULL;
     t->wills = NULL;
+    bool more = wheel_next_due_ms(&t->wheel) <= w->now_ms;
     pthread_mutex_unlock(&t->mutex);
 
     while (wills) {
@@ -376,6 +377,7 @@ void sessions_tick(struct worker *w)
         COUNT(w, sessions_expired);
         end_session(w, s);
     }
+    return more;
 }
 
 void sessions_end_all(struct worker *w)

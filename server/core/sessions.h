@@ -59,8 +59,8 @@ void sessions_release(struct worker *w, struct session *s);
 /* A unique id for a client that gave none: prefix and 16 hex digits.  Returns its length. */
 size_t sessions_assign_id(struct worker *w, char *buf, size_t cap);
 
-/* Due expiries and wills; see broker_tick(). */
-void sessions_tick(struct worker *w);
+/* Due expiries and wills, some hundreds a call; true: more are due.  See broker_tick(). */
+bool sessions_tick(struct worker *w);
 
 /* Ends every session that is away; all connections are gone.  At shutdown, and for tests. */
 void sessions_end_all(struct worker *w);

@@ -193,12 +193,12 @@ static void on_tick(void *arg, struct wheel_timer *timer)
     struct worker *w = desk_worker(sys->desk);
     uint32_t interval = atomic_load(&sys->interval_ms);
 
-    broker_tick(w);
+    bool more = broker_tick(w);
     watch_memory(sys, w->limits->memory_limit);
     if (interval && (sys->published_ms == sys->started_ms ||
                      w->now_ms - sys->published_ms >= interval))
         publish_all(sys, w->now_ms);
-    wheel_add(loop_wheel(sys->desk->loop), timer, w->now_ms + TICK_MS);
+    wheel_add(loop_wheel(sys->desk->loop), timer, w->now_ms + (more ? 1 : TICK_MS));
 }
 
 struct sys *sys_new(struct desk *desk, struct broker *broker, uint32_t interval_ms)
