@@ -1,11 +1,12 @@
 /* A ring of deliveries, addressed by counters that only grow.
  *
- *     head          next            tail
- *      | in flight    | waiting       |
+ *     head          next             fresh           tail
+ *      | in flight    | to go again    | never sent    |
  *
  * For QoS 1 and 2 the counter gives the packet id (fifo_packet_id), so that replaying a
- * log rebuilds the same ids; for QoS 0 `head` equals `next`.  Zero-initialised is empty.
- * Guarded by the session's lock. */
+ * log rebuilds the same ids; for QoS 0 `head` equals `next` and `fresh` is not used.  Below
+ * `fresh` entries may be DONE and wait for those before them; from there on all are WAITING.
+ * Zero-initialised is empty.  Guarded by the session's lock. */
 #ifndef SKEP_CORE_FIFO_H
 #define SKEP_CORE_FIFO_H
 
@@ -35,8 +36,9 @@ struct entry {
 
 struct fifo {
     struct entry *slots;
-    uint64_t head, next, tail;
-    uint32_t cap; /* power of two, 0: nothing allocated */
+    uint64_t head, next, fresh, tail;
+    uint32_t cap;   /* power of two, 0: nothing allocated */
+    uint32_t holes; /* made by fifo_skip since holes were last closed */
 };
 
 static inline struct entry *fifo_at(const struct fifo *f, uint64_t counter)
@@ -49,13 +51,36 @@ static inline bool fifo_empty(const struct fifo *f)
     return f->head == f->tail;
 }
 
+/* How many were never sent. */
 static inline uint64_t fifo_waiting(const struct fifo *f)
 {
-    return f->tail - f->next;
+    return f->tail - f->fresh;
 }
 
 /* A place at the tail, to be filled at once. */
 struct entry *fifo_push(struct fifo *f);
+
+/* The entry at `next` is sent, or passed by because it is DONE. */
+static inline uint64_t fifo_advance(struct fifo *f)
+{
+    uint64_t at = f->next++;
+    if (f->fresh < f->next)
+        f->fresh = f->next;
+    return at;
+}
+
+/* Everything in flight is to go again. */
+static inline void fifo_rewind(struct fifo *f)
+{
+    f->next = f->head;
+}
+
+/* Takes DONE entries off the head. */
+void fifo_settle(struct fifo *f);
+
+/* The oldest entry that was never sent became DONE.  Where older ones keep it from leaving,
+ * those behind it move up in time: no packet id of theirs is known to anybody yet. */
+void fifo_skip(struct fifo *f);
 
 /* Gives memory back once empty, if it is more than a small ring. */
 void fifo_trim(struct fifo *f);
@@ -67,7 +92,8 @@ static inline uint16_t fifo_packet_id(uint64_t counter)
     return (uint16_t)(counter % 65535 + 1);
 }
 
-/* The in-flight entry with this packet id, or NULL; *counter is its place. */
-struct entry *fifo_find(const struct fifo *f, uint16_t packet_id, uint64_t *counter);
+/* The entry with this packet id that was sent, on this connection or an earlier one, and is
+ * not DONE; or NULL. */
+struct entry *fifo_find(const struct fifo *f, uint16_t packet_id);
 
 #endif

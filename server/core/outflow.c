@@ -14,6 +14,7 @@ enum {
     GATHER_VECS = 64,
     COPY_MAX = 1024,      /* larger pieces go by reference */
     HEAD_MAX = 64,        /* fixed header, ids, property lengths, expiry, alias */
+    REMAINING_MAX = 268435455, /* [MQTT-1.5.5-1] */
     PACKET_SCRATCH = HEAD_MAX + 3 * COPY_MAX,
     PACKET_VECS = 8,
     ALIAS_ROOM = 5,
@@ -126,8 +127,7 @@ static uint32_t head_remaining(const struct link *link, const struct entry *e,
     return n;
 }
 
-/* Picks an alias where the client takes them; a packet only gets smaller by it later, so
- * the size limit is checked before. */
+/* Picks an alias where the client takes them. */
 static void head_alias(struct worker *w, struct link *link, const struct entry *e,
                        struct publish_head *h)
 {
@@ -230,7 +230,7 @@ static bool gather_publish(struct gather *g, const struct entry *e, uint16_t pac
             head_properties(g->w, e, &h);
         h.remaining = head_remaining(link, e, &h);
         uint64_t size = (uint64_t)h.remaining + 1 + mqtt_varint_size(h.remaining);
-        if (size > link->maximum_packet)
+        if (size > link->maximum_packet || h.remaining + ALIAS_ROOM > REMAINING_MAX)
             return false;
         /* a new alias costs three bytes and may lengthen both lengths */
         if (link->alias_maximum && size + ALIAS_ROOM <= link->maximum_packet)
@@ -344,7 +344,7 @@ static enum link_sent flush_qos12(struct gather *g, struct outbox *out)
             if (sent != LINK_SENT)
                 return sent;
         }
-        uint16_t id = fifo_packet_id(f->next++);
+        uint16_t id = fifo_packet_id(fifo_advance(f));
         if (e->state == ENTRY_WAITING) {
             send_waiting(g, out, e, id);
         } else if (e->state == ENTRY_RELEASED) {
@@ -352,9 +352,10 @@ static enum link_sent flush_qos12(struct gather *g, struct outbox *out)
             e->in_flight = 1;
             out->in_flight++;
         }
+        if (e->state == ENTRY_DONE)
+            fifo_settle(f); /* or those discarded would fill the window for good */
     }
-    while (f->head != f->next && fifo_at(f, f->head)->state == ENTRY_DONE)
-        f->head++;
+    fifo_trim(f);
     return LINK_SENT;
 }
 
@@ -381,18 +382,49 @@ static enum link_sent flush_locked(struct worker *w, struct session *s, struct s
     return sent == LINK_SENT ? last : sent;
 }
 
+static enum link_sent flush_linked(struct worker *w, struct session *s, struct str first)
+{
+    s->dirty = false;
+    if (session_link(s)->blocked)
+        return LINK_BUSY;
+    return flush_locked(w, s, first);
+}
+
 enum link_sent session_flush(struct worker *w, struct session *s, struct str first)
 {
-    enum link_sent sent = LINK_SENT;
+    enum link_sent sent;
 
     lock_take(&s->lock);
-    s->dirty = false;
-    if (!session_link(s))
+    struct link *link = session_link(s);
+    if (!link)
         sent = LINK_FAILED;
-    else if (session_link(s)->blocked)
-        sent = LINK_BUSY;
+    else if (!link->shareable && link->worker != w->index)
+        sent = LINK_SENT; /* another client has it since it was made dirty: sent with its CONNACK */
     else
-        sent = flush_locked(w, s, first);
+        sent = flush_linked(w, s, first);
+    lock_drop(&s->lock);
+    return sent;
+}
+
+enum link_sent session_attach(struct worker *w, struct session *s, struct link *link,
+                              struct str first)
+{
+    lock_take(&s->lock);
+    atomic_store_explicit(&s->link, link, memory_order_relaxed);
+    enum link_sent sent = flush_linked(w, s, first);
+    lock_drop(&s->lock);
+    return sent;
+}
+
+enum link_sent session_unblock(struct worker *w, struct session *s, struct str first)
+{
+    enum link_sent sent = LINK_FAILED;
+
+    lock_take(&s->lock);
+    if (session_link(s)) {
+        session_link(s)->blocked = false;
+        sent = flush_linked(w, s, first);
+    }
     lock_drop(&s->lock);
     return sent;
 }

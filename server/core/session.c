@@ -132,21 +132,28 @@ static bool queue_has_room(const struct worker *w, const struct session *s, size
            (out->q1_bytes + cost <= w->limits->max_queue_bytes || fifo_empty(&out->q1));
 }
 
-/* Makes the oldest message that was never sent give way.  Its place keeps its packet id. */
+static void entry_forget(struct outbox *out, struct entry *e)
+{
+    if (e->message) {
+        out->q1_bytes -= e->message->wire_len;
+        message_unref(e->message);
+        e->message = NULL;
+    }
+}
+
+/* Makes the oldest message that was never sent give way. */
 static bool drop_oldest(struct worker *w, struct outbox *out)
 {
-    for (uint64_t i = out->q1.next; i != out->q1.tail; i++) {
-        struct entry *e = fifo_at(&out->q1, i);
-        if (e->state == ENTRY_WAITING && !e->sent_before) {
-            out->q1_bytes -= e->message->wire_len;
-            message_unref(e->message);
-            e->message = NULL;
-            e->state = ENTRY_DONE;
-            COUNT(w, dropped_queue_full);
-            return true;
-        }
-    }
-    return false;
+    struct fifo *f = &out->q1;
+
+    if (fifo_waiting(f) == 0)
+        return false;
+    struct entry *e = fifo_at(f, f->fresh);
+    entry_forget(out, e);
+    e->state = ENTRY_DONE;
+    fifo_skip(f);
+    COUNT(w, dropped_queue_full);
+    return true;
 }
 
 static enum delivery deliver_qos12(struct worker *w, struct session *s, const struct entry *entry)
@@ -154,7 +161,7 @@ static enum delivery deliver_qos12(struct worker *w, struct session *s, const st
     struct outbox *out = outbox_of(s);
     size_t cost = entry->message->wire_len;
 
-    if (UNLIKELY(!queue_has_room(w, s, cost))) {
+    while (UNLIKELY(!queue_has_room(w, s, cost))) {
         if (w->limits->queue_full == QUEUE_DROP_NEW || !drop_oldest(w, out)) {
             COUNT(w, dropped_queue_full);
             return drop(entry->message, DELIVERY_FULL);
@@ -230,17 +237,8 @@ static void rewind_in_flight(struct outbox *out)
             e->state = ENTRY_WAITING;
         e->in_flight = 0;
     }
-    f->next = f->head;
+    fifo_rewind(f);
     out->in_flight = 0;
-}
-
-void session_attach(struct worker *w, struct session *s, struct link *link, struct str first)
-{
-    lock_take(&s->lock);
-    atomic_store_explicit(&s->link, link, memory_order_relaxed);
-    s->dirty = false;
-    lock_drop(&s->lock);
-    session_flush(w, s, first);
 }
 
 void session_detach(struct worker *w, struct session *s)
@@ -257,56 +255,36 @@ void session_detach(struct worker *w, struct session *s)
         fifo_fini(q0);
         s->out->q0_bytes = 0;
         rewind_in_flight(s->out);
-        if (fifo_empty(&s->out->q1))
-            fifo_trim(&s->out->q1);
+        fifo_trim(&s->out->q1);
     }
     lock_drop(&s->lock);
 }
 
 /* -- Acknowledgements -- */
 
-/* Takes finished entries off the head. */
-static void settle(struct outbox *out)
-{
-    struct fifo *f = &out->q1;
-
-    while (f->head != f->next && fifo_at(f, f->head)->state == ENTRY_DONE)
-        f->head++;
-    fifo_trim(f);
-}
-
-static void entry_forget(struct outbox *out, struct entry *e)
-{
-    if (e->message) {
-        out->q1_bytes -= e->message->wire_len;
-        message_unref(e->message);
-        e->message = NULL;
-    }
-}
-
 static void entry_finish(struct worker *w, struct session *s, struct entry *e)
 {
+    struct fifo *f = &s->out->q1;
+
     entry_forget(s->out, e);
     e->state = ENTRY_DONE;
     if (e->in_flight) {
         e->in_flight = 0;
         s->out->in_flight--;
     }
-    settle(s->out);
-    if (fifo_waiting(&s->out->q1) > 0)
+    fifo_settle(f);
+    fifo_trim(f);
+    if (f->next != f->tail)
         session_mark_dirty(w, s);
 }
 
+/* Also finds what was sent on the connection before and has yet to go again: the client may
+ * be about to answer that. */
 static struct entry *find_sent(struct session *s, uint16_t packet_id, int *err)
 {
-    uint64_t at;
-    struct entry *e = s->out ? fifo_find(&s->out->q1, packet_id, &at) : NULL;
+    struct entry *e = s->out ? fifo_find(&s->out->q1, packet_id) : NULL;
 
-    if (!e || !e->in_flight) {
-        *err = RC_PACKET_ID_NOT_FOUND;
-        return NULL;
-    }
-    *err = 0;
+    *err = e ? 0 : RC_PACKET_ID_NOT_FOUND;
     return e;
 }
 
@@ -316,7 +294,7 @@ int session_puback(struct worker *w, struct session *s, uint16_t packet_id, uint
 
     lock_take(&s->lock);
     struct entry *e = find_sent(s, packet_id, &err);
-    if (e && (e->qos != 1 || e->state != ENTRY_SENT))
+    if (e && e->qos != 1)
         err = RC_PROTOCOL_ERROR;
     else if (e) {
         if (reason >= 0x80)
@@ -337,9 +315,9 @@ int session_pubrec(struct worker *w, struct session *s, uint16_t packet_id, uint
     *release = false;
     lock_take(&s->lock);
     struct entry *e = find_sent(s, packet_id, &err);
-    if (e && (e->qos != 2 || e->state == ENTRY_WAITING)) {
+    if (e && e->qos != 2) {
         err = RC_PROTOCOL_ERROR;
-    } else if (e && reason >= 0x80 && e->state == ENTRY_SENT) {
+    } else if (e && reason >= 0x80 && e->state != ENTRY_RELEASED) {
         COUNT(w, dropped_refused_by_client); /* [MQTT-4.4.0-2] */
         entry_finish(w, s, e);
     } else if (e) {

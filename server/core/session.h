@@ -94,8 +94,9 @@ void session_mark_dirty(struct worker *w, struct session *s);
 /* -- The owner's connection -- */
 
 /* The client is there: what was in flight is to be sent again, in order [MQTT-4.4.0-1].
- * `first` (CONNACK) goes out before anything else.  */
-void session_attach(struct worker *w, struct session *s, struct link *link, struct str first);
+ * `first` (CONNACK) goes out before anything else; returns as session_flush does. */
+enum link_sent session_attach(struct worker *w, struct session *s, struct link *link,
+                              struct str first);
 
 /* The client is gone.  Unwritten QoS 0 entries are dropped and counted. */
 void session_detach(struct worker *w, struct session *s);
@@ -104,6 +105,9 @@ void session_detach(struct worker *w, struct session *s);
  * After LINK_BLOCKED the link flushes again when it has room; LINK_BUSY: so it does, and
  * `first` was not taken. */
 enum link_sent session_flush(struct worker *w, struct session *s, struct str first);
+
+/* The same for a link that was blocked and has room again; nobody sends in between. */
+enum link_sent session_unblock(struct worker *w, struct session *s, struct str first);
 
 /* Acknowledgements from the client [MQTT 4.3].  Return 0, or the reason code: 0x92 when
  * the id is not in flight; 0x82 when it is, in another state. */
