@@ -8,6 +8,7 @@
 #include "core/session.h"
 #include "core/will.h"
 #include "front/entrance.h"
+#include "front/hooks.h"
 
 enum {
     CTL_FIRST = 512,
@@ -144,9 +145,14 @@ static void ctl_taken(struct client *c, enum link_sent sent)
         conn_resume(c->conn);
 }
 
+static struct str ctl_of(const struct client *c)
+{
+    return (struct str){(const char *)c->ctl, c->ctl_len};
+}
+
 void client_flush(struct client *c)
 {
-    struct str ctl = {(const char *)c->ctl, c->ctl_len};
+    struct str ctl = ctl_of(c);
 
     if (conn_dying(c->conn)) {
         ctl_drop(c);
@@ -163,22 +169,40 @@ void client_flush(struct client *c)
     }
 }
 
+void client_attach(struct client *c, struct session *s)
+{
+    c->session = s;
+    c->state = CLIENT_LIVE;
+    ctl_taken(c, session_attach(desk_worker(c->desk), s, &c->link, ctl_of(c)));
+}
+
+/* Still marked as blocked meanwhile, so that nobody's message gets ahead of what stands in
+ * ctl: a CONNACK, a SUBACK before its retained messages. */
+static bool residue_gone(struct client *c)
+{
+    struct lock *lock = c->session ? &c->session->lock : NULL;
+
+    if (lock)
+        lock_take(lock);
+    bool gone = conn_flush(c->conn) == CONN_SENT;
+    if (lock)
+        lock_drop(lock);
+    return gone;
+}
+
 static void client_writable(struct conn *conn, void *owner)
 {
     struct client *c = owner;
-    struct lock *lock = c->session ? &c->session->lock : NULL;
 
     CHECK(c, CLIENT_MAGIC);
-    if (lock)
-        lock_take(lock);
-    if (conn_flush(conn) == CONN_SENT)
-        c->link.blocked = false;
-    bool blocked = c->link.blocked;
-    if (lock)
-        lock_drop(lock);
-    if (!blocked) {
-        client_flush(c);
+    if (!residue_gone(c))
+        return;
+    if (c->state == CLIENT_LIVE) {
+        ctl_taken(c, session_unblock(desk_worker(c->desk), c->session, ctl_of(c)));
         client_replay_wake(c);
+    } else {
+        c->link.blocked = false;
+        client_flush(c);
     }
 }
 
@@ -320,6 +344,8 @@ static void client_closed(struct conn *conn, void *owner, enum conn_cause cause)
     struct worker *w = desk_worker(d);
 
     CHECK(c, CLIENT_MAGIC);
+    if (d->hooks->left)
+        d->hooks->left(d->hooks->arg, c);
     log_debug("front", "connection closed: %s", conn_cause_text(cause));
     if (c->claiming && sessions_cancel(w, &c->extra->claim)) {
         c->claiming = false;
@@ -368,7 +394,7 @@ void client_on_timer(void *desk, struct wheel_timer *timer)
         if (c->state != CLIENT_CLOSING)
             COUNT(c->desk->w, connects_refused);
         client_close(c, CONN_TIMED_OUT);
-    } else if (now >= c->heard_ms + keep_alive_ms(c) && !conn_paused(c->conn)) {
+    } else if (now >= c->heard_ms + keep_alive_ms(c) && (!c->paused || conn_blocked(c->conn))) {
         client_end(c, RC_KEEP_ALIVE_TIMEOUT, NULL);
     } else {
         uint64_t due = c->heard_ms + keep_alive_ms(c);
@@ -432,7 +458,7 @@ static void *client_up(struct conn *conn, void *user)
 #define BIT(type) (1u << (type))
 static const uint32_t accepts[] = {
     [CLIENT_NEW] = BIT(MQTT_CONNECT), /* [MQTT-3.1.0-1] */
-    [CLIENT_DECIDING] = BIT(MQTT_AUTH),
+    [CLIENT_DECIDING] = BIT(MQTT_AUTH) | BIT(MQTT_DISCONNECT), /* [MQTT-3.1.2-30] */
     [CLIENT_CLAIMING] = 0,
     [CLIENT_LIVE] = BIT(MQTT_PUBLISH) | BIT(MQTT_PUBACK) | BIT(MQTT_PUBREC) | BIT(MQTT_PUBREL) |
                     BIT(MQTT_PUBCOMP) | BIT(MQTT_SUBSCRIBE) | BIT(MQTT_UNSUBSCRIBE) |

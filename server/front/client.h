@@ -23,6 +23,7 @@
 #include "core/link.h"
 #include "core/sessions.h"
 #include "front/desk.h"
+#include "front/hooks.h"
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
@@ -84,6 +85,8 @@ struct client {
     bool has_username : 1;
     bool claiming : 1;     /* a claim waits, or its answer is under way */
     bool settled : 1;      /* CONNACK with success was written */
+    bool reauth : 1;       /* a re-authentication is under way [MQTT 4.12.1] */
+    bool reauth_asked : 1; /* and it is the hook's turn */
     uint16_t keep_alive;       /* seconds, 0: off */
     uint16_t unacked;          /* QoS 1 PUBLISHes since acknowledgements last went out */
     _Atomic uint16_t pending;  /* tasks under way that will come back to this client */
@@ -115,6 +118,10 @@ void client_post(struct client *c, void (*fn)(struct client *c));
 struct mqtt_out client_out(struct client *c, size_t need);
 void client_out_done(struct client *c, const struct mqtt_out *out);
 
+/* The session is this client's from now on.  What is pending (CONNACK last) goes out before
+ * anything from the session's queues. */
+void client_attach(struct client *c, struct session *s);
+
 /* Sends what is pending, as far as the socket takes it. */
 void client_flush(struct client *c);
 
@@ -143,6 +150,10 @@ void client_auth(struct client *c, const struct mqtt_frame *frame);
 
 /* front/connect.c: the claim was decided, see client_extra.claim_result. */
 void client_claim_decided(struct client *c);
+
+/* front/exchange.c: a hook's answer to AUTH after CONNACK. */
+void client_reauth_decided(struct client *c, enum hook_verdict verdict,
+                           const struct hook_answer *answer);
 
 /* AUTH to the client. */
 void client_put_auth(struct client *c, uint8_t reason, struct str method, struct str data);

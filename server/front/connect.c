@@ -63,6 +63,7 @@ static int check_will(struct attempt *a)
     if (a->p.will.retain && !l->retain)
         return RC_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-13] */
     if (a->p.will.topic.len > l->max_topic_length ||
+        a->p.will.topic.len + a->c->policy->mount_len > UINT16_MAX ||
         topic_name_check(a->p.will.topic, l->max_topic_levels) != TOPIC_OK ||
         str_starts(a->p.will.topic, STR("$SYS/")))
         return RC_TOPIC_INVALID;
@@ -134,7 +135,8 @@ static uint16_t imposed_keep_alive(const struct attempt *a)
     return want;
 }
 
-static void connack_v5(const struct attempt *a, struct mqtt_connack_out *ack)
+static void connack_v5(const struct attempt *a, const struct session *s,
+                       struct mqtt_connack_out *ack)
 {
     const struct client *c = a->c;
     const struct limits *l = c->desk->w->limits;
@@ -149,8 +151,8 @@ static void connack_v5(const struct attempt *a, struct mqtt_connack_out *ack)
     ack->topic_alias_maximum = l->topic_alias_maximum;
     ack->has_server_keep_alive = c->keep_alive != a->p.keep_alive;
     ack->server_keep_alive = c->keep_alive;
-    ack->has_session_expiry = c->session->expiry != a->p.session_expiry;
-    ack->session_expiry = c->session->expiry;
+    ack->has_session_expiry = s->expiry != a->p.session_expiry;
+    ack->session_expiry = s->expiry;
     if (a->assigned)
         ack->assigned_client_id = a->client_id; /* [MQTT-3.1.3-7] */
     if (a->p.has_auth_method) { /* [MQTT-4.12.0-5] */
@@ -160,7 +162,8 @@ static void connack_v5(const struct attempt *a, struct mqtt_connack_out *ack)
     }
 }
 
-static void put_connack(const struct attempt *a, bool present, struct mqtt_out *out)
+static void put_connack(const struct attempt *a, const struct session *s, bool present,
+                        struct mqtt_out *out)
 {
     struct mqtt_connack_out ack = {.version = a->p.version,
                                    .session_present = present,
@@ -168,7 +171,7 @@ static void put_connack(const struct attempt *a, bool present, struct mqtt_out *
                                    .maximum_qos = 2};
 
     if (a->p.version == MQTT_50)
-        connack_v5(a, &ack);
+        connack_v5(a, s, &ack);
     mqtt_put_connack(out, &ack, a->c->link.maximum_packet);
 }
 
@@ -242,23 +245,19 @@ static void go_live(struct attempt *a, struct session *s, bool present)
 {
     struct client *c = a->c;
     struct worker *w = c->desk->w;
-    size_t room = CONNACK_ROOM + a->client_id.len + a->p.auth_method.len + a->answer.auth_data.len;
-    uint8_t *buf = xmalloc(room);
-    struct mqtt_out out = {.ptr = buf, .cap = room};
+    struct mqtt_out out = client_out(c, CONNACK_ROOM + a->client_id.len + a->p.auth_method.len +
+                                            a->answer.auth_data.len);
 
-    c->session = s;
     link_settings(a);
     session_settings(a, s);
-    put_connack(a, present, &out);
-    ASSERT(mqtt_out_fits(&out));
-    c->state = CLIENT_LIVE;
+    put_connack(a, s, present, &out);
+    client_out_done(c, &out);
     entrance_settled(c);
     arm_keep_alive(c);
     COUNT(w, connects);
     log_connected(a, present);
-    session_attach(w, s, &c->link, (struct str){(char *)buf, out.need});
+    client_attach(c, s);
     sessions_attached(w, s);
-    free(buf);
 }
 
 /* -- Claiming -- */
@@ -293,6 +292,12 @@ static void assign_id(struct attempt *a)
     a->assigned = true;
 }
 
+static void read_on(struct client *c)
+{
+    if (conn_paused(c->conn) && !c->paused)
+        conn_resume(c->conn);
+}
+
 /* The answer will take a while: keep the packet, and read no further meanwhile.  (During
  * an authentication exchange reading goes on: AUTH packets come.) */
 static void park(struct attempt *a, enum client_state state, bool keep_reading)
@@ -306,14 +311,15 @@ static void park(struct attempt *a, enum client_state state, bool keep_reading)
         memcpy(x->connect, a->packet.ptr, a->packet.len);
     }
     c->state = state;
-    if (!keep_reading)
+    if (keep_reading)
+        read_on(c);
+    else
         conn_pause(c->conn);
 }
 
 static void unpark(struct client *c)
 {
-    if (conn_paused(c->conn) && !c->paused)
-        conn_resume(c->conn);
+    read_on(c);
     client_extra_trim(c);
 }
 
@@ -455,9 +461,11 @@ void client_decided(struct client *c, enum hook_verdict verdict, const struct ho
 {
     struct attempt a;
 
-    if (c->state != CLIENT_DECIDING)
-        return; /* it left, or ran into its time limit */
     desk_worker(c->desk);
+    if (c->reauth_asked)
+        client_reauth_decided(c, verdict, answer);
+    if (c->state != CLIENT_DECIDING)
+        return; /* it is being closed */
     attempt_again(c, &a);
     a.answer = *answer;
     act_on(&a, verdict);

@@ -28,6 +28,7 @@ static bool may_resume(struct client *c)
 static void resume(struct client *c)
 {
     c->paused = false;
+    c->heard_ms = c->desk->w->now_ms; /* its silence was our doing */
     conn_resume(c->conn);
 }
 
@@ -126,8 +127,6 @@ static void replay_slices(struct desk *d)
 void desk_turn_end(struct desk *d)
 {
     desk_worker(d);
-    if (d->replaying.count > 0)
-        replay_slices(d);
     for (uint32_t i = 0; i < d->talking.count; i++) {
         struct client *c = d->talking.items[i];
         if (c) {
@@ -136,6 +135,8 @@ void desk_turn_end(struct desk *d)
         }
     }
     d->talking.count = 0;
+    if (d->replaying.count > 0) /* behind their SUBACK, which went out above */
+        replay_slices(d);
     worker_turn_end(d->w);
     d->turn_open = false;
 }

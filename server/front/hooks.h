@@ -2,7 +2,8 @@
  * module loaded it is empty and the rules of front/connect.c stand alone.
  *
  * A hook answers at once or with HOOK_PENDING; then only that client is parked, and
- * client_decided() is called later, from the client's own loop, exactly once. */
+ * client_decided() is called later, from the client's own loop, exactly once, unless left()
+ * comes first.  (A re-authentication parks nobody: the client goes on meanwhile.) */
 #ifndef SKEP_FRONT_HOOKS_H
 #define SKEP_FRONT_HOOKS_H
 
@@ -34,6 +35,9 @@ struct hooks {
      * packet is NULL for the CONNECT itself.  NULL hook: no method is known. */
     enum hook_verdict (*auth)(void *arg, struct client *c, struct str method, struct str data,
                               const struct mqtt_auth *packet, struct hook_answer *answer);
+    /* The client's connection is over, decided or not: forget c.  Called for every client,
+     * also those nobody asked about. */
+    void (*left)(void *arg, struct client *c);
 };
 
 /* The answer to HOOK_PENDING.  On the client's loop. */

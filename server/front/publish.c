@@ -57,7 +57,8 @@ static int check_topic(struct client *c, struct mqtt_publish *p)
     enum topic_fault fault = topic_name_check(p->topic, l->max_topic_levels);
     if (fault == TOPIC_UTF8 || fault == TOPIC_NUL)
         return RC_MALFORMED;
-    if (fault != TOPIC_OK || p->topic.len > l->max_topic_length)
+    if (fault != TOPIC_OK || p->topic.len > l->max_topic_length ||
+        p->topic.len + c->policy->mount_len > UINT16_MAX)
         return RC_TOPIC_INVALID; /* [MQTT-3.3.2-2] */
     if (p->topic_alias && (p->topic_alias > l->topic_alias_maximum ||
                            !alias_set(c, p->topic_alias, p->topic)))
@@ -179,8 +180,6 @@ static uint8_t route(struct client *c, const struct mqtt_publish *p)
         .publisher = c->session->serial,
         .publisher_hash = c->session->hash,
     };
-    if (pub.topic.len > UINT16_MAX)
-        return RC_TOPIC_INVALID;
     router_publish(w, &pub, &routed);
     if (routed.memory || routed.retain_refused ||
         (routed.full > 0 && routed.full == routed.targets))
@@ -219,8 +218,10 @@ void client_publish(struct client *c, const struct mqtt_frame *frame)
     struct mqtt_publish p;
     int err = mqtt_decode_publish(frame, c->version, false, &p);
 
-    if (LIKELY(!err))
-        err = check_publish(c, &p);
+    if (LIKELY(!err) && UNLIKELY((err = check_publish(c, &p)) != 0)) {
+        router_count_received(c->desk->w, p.qos);
+        COUNT(c->desk->w, refused_invalid);
+    }
     if (UNLIKELY(err)) {
         client_end(c, (uint8_t)err, NULL);
         return;
