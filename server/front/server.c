@@ -237,6 +237,8 @@ static int reload_open_new(struct server *s, const struct server_conf *conf,
 static void entrance_update(struct server *s, struct entrance *e, const struct server_listener *l)
 {
     char why[256];
+
+    ASSERT(e != NULL);
     const struct policy *old = atomic_exchange(&e->policy, policy_new(l));
 
     qsbr_retire(&s->slot, (void *)old, (qsbr_free_fn *)policy_unref);
