@@ -397,6 +397,11 @@ bool server_address(const struct server *s, size_t i, const char **name, const c
     return true;
 }
 
+void server_ledger(const struct server *s, struct ledger_sum *out)
+{
+    broker_ledger(s->broker, out);
+}
+
 void server_stats(const struct server *s, struct server_stats *out)
 {
     struct ledger_sum sum;

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/ledger.h"
 #include "core/limits.h"
 #include "net/listen.h"
 
@@ -66,5 +67,8 @@ struct server_stats {
     uint64_t messages_in, messages_out, messages_dropped, bytes_in, bytes_out;
 };
 void server_stats(const struct server *s, struct server_stats *out);
+
+/* The whole ledger, summed over the loops. */
+void server_ledger(const struct server *s, struct ledger_sum *out);
 
 #endif

@@ -59,6 +59,21 @@ static void answer_status(struct daemon *d, const cJSON *request, cJSON *answer)
     add_figures(d, answer);
 }
 
+static void add_counter(void *answer, const char *name, uint64_t value)
+{
+    cJSON_AddNumberToObject(answer, name, (double)value);
+}
+
+/* Every counter by the name it has below $SYS/broker/ledger/. */
+static void answer_ledger(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    struct ledger_sum sum;
+
+    server_ledger(d->server, &sum);
+    ledger_each(&sum, add_counter, answer);
+    cJSON_AddNumberToObject(answer, "waiting", (double)ledger_waiting(&sum));
+}
+
 static void answer_clients(struct daemon *d, const cJSON *request, cJSON *answer)
 {
     cJSON_AddNumberToObject(answer, "connections", server_connections(d->server));
@@ -132,6 +147,7 @@ void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *ans
         void (*fn)(struct daemon *d, const cJSON *request, cJSON *answer);
     } commands[] = {
         {"version", answer_version}, {"status", answer_status},       {"clients", answer_clients},
+        {"ledger", answer_ledger},
         {"reload", answer_reload},   {"log-level", answer_log_level}, {"config", answer_config},
         {"stop", answer_stop},
     };
@@ -142,5 +158,5 @@ void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *ans
             return;
         }
     control_refuse(
-        answer, "unknown cmd: it is version, status, clients, reload, log-level, config or stop");
+        answer, "unknown cmd: it is version, status, ledger, clients, reload, log-level, config or stop");
 }

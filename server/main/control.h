@@ -11,6 +11,8 @@
  *                                        "connections":0,"sessions":0,"subscriptions":0,
  *                                        "retained":0,"messages_in":0,"messages_out":0,
  *                                        "messages_dropped":0,"bytes_in":0,"bytes_out":0}
+ *     {"cmd":"ledger"}                  {"ok":true,"bytes_received":0,...,"waiting":0}: the
+ *                                        counters below $SYS/broker/ledger/
  *     {"cmd":"clients"}                 {"ok":true,"connections":0}
  *     {"cmd":"reload"}                  {"ok":true,"changes":[{"text":"limits.max_packet: 1m ->
  * 2m", "path":"limits.max_packet","restart":false}], "messages":["file:1:1: warning: ..."]}

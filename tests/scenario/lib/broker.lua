@@ -156,6 +156,45 @@ function broker:wait_end(seconds)
   return self.how, self.code
 end
 
+-- Asks over the control socket; the numbers of the answer by name.
+function broker:control(command)
+  local socket = link.open { path = self.dir .. "/data/control.sock" }
+  socket:send(('{"cmd":"%s"}\n'):format(command))
+  local text = ""
+  while not text:find("\n", 1, true) do
+    local bytes, why = socket:recv(link.deadline())
+    if not bytes then fail.raise("%s over the control socket: %s", command, why) end
+    text = text .. bytes
+  end
+  socket:close()
+  local numbers = {}
+  for name, value in text:gmatch('"([%w_]+)":(%d+)') do numbers[name] = tonumber(value) end
+  return numbers
+end
+
+-- A sum of counters whose names begin so.
+function broker.sum(ledger, prefix)
+  local total = 0
+  for name, value in pairs(ledger) do
+    if name:sub(1, #prefix) == prefix then total = total + value end
+  end
+  return total
+end
+
+-- The two accounts of the ledger balance; returns it.
+function broker:check_ledger()
+  local l = self:control "ledger"
+  local received, refused = broker.sum(l, "received_qos"), broker.sum(l, "refused_")
+  if received ~= refused + l.accepted then
+    fail.raise("ledger: %d received, but %d refused and %d accepted", received, refused, l.accepted)
+  end
+  local delivered, dropped = broker.sum(l, "delivered_qos"), broker.sum(l, "dropped_")
+  if l.routed < delivered + dropped then
+    fail.raise("ledger: %d routed, but %d delivered and %d dropped", l.routed, delivered, dropped)
+  end
+  return l
+end
+
 -- SIGTERM, then exit status 0 within ten seconds, or the story fails.
 function broker:stop()
   if not self.how then

@@ -158,7 +158,10 @@ local function stop_shared(report)
   sched.start(function()
     for _, entry in pairs(shared) do
       if entry.process then
-        local ok, err = xpcall(entry.process.stop, explain, entry.process)
+        local ok, err = xpcall(function()
+          if entry.process:alive() and not broker.mosquitto then entry.process:check_ledger() end
+          entry.process:stop()
+        end, explain)
         entry.process:remove()
         if not ok then report({ name = "the broker ends well" }, "fail", err, 0) end
       end
