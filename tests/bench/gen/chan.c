@@ -2,6 +2,7 @@
 #include "chan.h"
 
 #include "secure.h"
+#include "target.h"
 #include "webframe.h"
 
 #include <errno.h>
@@ -382,7 +383,8 @@ static bool chan_first(struct chan *c, struct turn *t, const struct chan_owner *
             return true;
         if (!t->failed)
             turn_fail(t, "connection %u: no answer within 10 seconds", index);
-        if (turn_now() >= give_up)
+        bool gone = t->plan->pid && target_rss(t->plan->pid) == 0;
+        if (gone || turn_now() >= give_up)
             return false;
         chan_close(c);
         t->failed = false;

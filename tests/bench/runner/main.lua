@@ -64,14 +64,14 @@ local tables = require "tables"
 
 -- One run of the generator against a fresh peer.  Returns its result, or nil and why.
 local function measure(row, run)
-  local name, peer_name, args = run[1], run[2], run[3]
+  local name, peer_name, args = table.unpack(run)
   local shared = row.cores == "all"
   local cores = shared and option["gen-core"] .. "," .. option["peer-core"] or option["peer-core"]
-  local peer = peers.start(peer_name, cores)
-  local port = peer.port + (args:find "%-%-tls" and 1 or args:find "%-%-ws" and 2 or 0)
+  local kind = args:find "%-%-tls" and 1 or args:find "%-%-ws" and 2 or 0
+  local peer = peers.start(peer_name, cores, kind)
   local command = ("timeout 180 taskset -c %s %s/skep-bench %s %s -p %d --pid %d --wait 10 --json"
     .. " %s --warmup 0.2 2>%s/gen.log"):format(shared and cores or option["gen-core"], peers.bin,
-    args, peers.list[peer_name].arguments or "", port, peer.pid,
+    args, peers.list[peer_name].arguments or "", peer.port, peer.pid,
     row.timeless and "" or "-t " .. option.seconds, peers.dir)
   local text = peers.capture(command)
   local died = not peers.alive(peer)
@@ -82,7 +82,7 @@ local function measure(row, run)
     local f = io.open(peers.dir .. "/gen.log")
     local why = f and f:read "a" or ""
     if f then f:close() end
-    return nil, why .. ((died or why == "") and "\n" .. peer_name .. ": " .. peers.log() or "")
+    return nil, (died or why == "") and why .. "  its last words: " .. peers.log() or why
   end
   if result.delivered_per_second then result.us_per_message = 1e6 / result.delivered_per_second end
   result.name, result.peer, result.row = name, peer_name, row.id

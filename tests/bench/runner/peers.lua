@@ -52,17 +52,18 @@ protocol websockets
   end
 end
 
--- Limits are raised only where a scenario is about more than a client should have by default.
+-- Only the listener that the run needs.
+local listeners = {
+  "listener mqtt { bind 127.0.0.1:%d; }",
+  "listener mqtts { bind 127.0.0.1:%d; tls { certificate DIR/cert.pem; key DIR/key.pem; } }",
+  "listener ws { bind 127.0.0.1:%d; path /mqtt; }",
+}
+
 local function skep(threads)
-  return function(port)
-    write(dir .. "/skep.conf", ([[
-threads  %d;
-data_dir %s/data;
-listener mqtt  { bind 127.0.0.1:%d; }
-listener mqtts { bind 127.0.0.1:%d; tls { certificate %s/cert.pem; key %s/key.pem; } }
-listener ws    { bind 127.0.0.1:%d; path /mqtt; }
-%s
-]]):format(threads, dir, port, port + 1, dir, dir, port + 2, M.skep_extra or ""))
+  return function(port, kind)
+    local listener = listeners[kind + 1]:format(port + kind):gsub("DIR", dir)
+    write(dir .. "/skep.conf", ("threads %d;\ndata_dir %s/data;\n%s\n%s\n"):format(threads, dir,
+      listener, M.skep_extra or ""))
     os.execute(("rm -rf %s/data; mkdir %s/data"):format(dir, dir))
     return ("%s/skep -c %s/skep.conf"):format(bin, dir)
   end
@@ -80,16 +81,17 @@ M.list = {
   ["skep-2"] = { command = skep(2), present = exists(bin .. "/skep") },
 }
 
--- Start a peer on these cores ("1" or "0,1").  Returns { pid =, port = }.
-function M.start(name, cores)
+-- Start a peer on these cores ("1" or "0,1") for 0 plain, 1 TLS or 2 WebSocket connections.
+-- Returns { pid =, port = }.
+function M.start(name, cores, kind)
   local port = 10000 + math.random(0, 2400) * 4 -- below the ports clients get
-  local command = M.list[name].command(port)
+  local command = M.list[name].command(port, kind)
   local pid = capture(("taskset -c %s %s >%s/peer.log 2>&1 & echo $!"):format(cores, command, dir))
   pid = assert(tonumber(pid), "cannot start " .. command)
   local f = assert(io.open(dir .. "/pids", "a"))
   f:write(pid, "\n")
   f:close()
-  return { pid = pid, port = port, name = name }
+  return { pid = pid, port = port + kind, name = name }
 end
 
 function M.alive(peer)
@@ -101,7 +103,7 @@ function M.log()
   local f = io.open(dir .. "/peer.log")
   local text = f and f:read "a" or ""
   if f then f:close() end
-  return text:sub(-400)
+  return text:match "([^\n]+)%s*$" or "no word in its log"
 end
 
 -- Ask, wait up to 10 seconds, insist.
