@@ -94,14 +94,20 @@ static void shard_rebuild(struct qset *set, struct qsbr_slot *slot, unsigned sha
     }
 }
 
-void qset_add(struct qset *set, struct qsbr_slot *slot, uint64_t hash, void *object)
+void qset_reserve(struct qset *set, struct qsbr_slot *slot, uint64_t hash)
 {
     unsigned shard = (unsigned)(hash >> 56);
 
     /* At seven tenths the average miss looks at six slots, less than a cache line. */
     if (10 * ((uint64_t)set->used[shard] + 1) > 7 * table_size(set->tables[shard]))
         shard_rebuild(set, slot, shard, set->live[shard] + 1);
+}
 
+void qset_add(struct qset *set, struct qsbr_slot *slot, uint64_t hash, void *object)
+{
+    unsigned shard = (unsigned)(hash >> 56);
+
+    qset_reserve(set, slot, hash);
     uint64_t table = set->tables[shard], mask = table_size(table) - 1, at = hash & mask;
     _Atomic uint64_t *slots = table_slots(table);
     uint64_t there;
@@ -128,17 +134,32 @@ static uint32_t run_trim(_Atomic uint64_t *slots, uint64_t mask, uint64_t at)
     return freed;
 }
 
-void qset_remove(struct qset *set, struct qsbr_slot *slot, uint64_t hash, void *object)
+static uint64_t table_find(uint64_t table, uint64_t hash, const void *object)
 {
-    unsigned shard = (unsigned)(hash >> 56);
-    uint64_t table = set->tables[shard], mask = table_size(table) - 1, at = hash & mask;
-    _Atomic uint64_t *slots = table_slots(table);
-    uint64_t word = slot_word(hash, object), there;
+    uint64_t mask = table_size(table) - 1, at = hash & mask, there;
+    uint64_t word = slot_word(hash, object);
 
-    while ((there = atomic_load_explicit(&slots[at], memory_order_relaxed)) != word) {
+    while ((there = atomic_load_explicit(&table_slots(table)[at], memory_order_relaxed)) != word) {
         ASSERT(there != 0);
         at = (at + 1) & mask;
     }
+    return at;
+}
+
+void qset_replace(struct qset *set, uint64_t hash, void *object, void *by)
+{
+    uint64_t table = set->tables[hash >> 56];
+    atomic_store_explicit(&table_slots(table)[table_find(table, hash, object)], slot_word(hash, by),
+                          memory_order_release);
+}
+
+void qset_remove(struct qset *set, struct qsbr_slot *slot, uint64_t hash, void *object)
+{
+    unsigned shard = (unsigned)(hash >> 56);
+    uint64_t table = set->tables[shard], mask = table_size(table) - 1;
+    uint64_t at = table_find(table, hash, object);
+    _Atomic uint64_t *slots = table_slots(table);
+
     atomic_store_explicit(&slots[at], REMOVED, memory_order_release);
     set->used[shard] -= run_trim(slots, mask, at);
     set->live[shard]--;

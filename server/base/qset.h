@@ -11,6 +11,8 @@
  *         if (thing_is(t, key))
  *             return t;
  *
+ * An address may carry marks in its low bits; the set hands it out as it came.
+ *
  * Threads: reading needs an online QSBR slot.  Changes: one thread at a time (the owner's
  * mutex).  An object that stays in the set is found by every reader all the while. */
 #ifndef SKEP_BASE_QSET_H
@@ -43,6 +45,11 @@ void qset_fini(struct qset *set);
 void qset_add(struct qset *set, struct qsbr_slot *slot, uint64_t hash, void *object);
 /* The object must be in the set.  The caller retires the object itself afterwards. */
 void qset_remove(struct qset *set, struct qsbr_slot *slot, uint64_t hash, void *object);
+
+/* Puts another object of the same hash in the place of one, at once for readers. */
+void qset_replace(struct qset *set, uint64_t hash, void *object, void *by);
+/* Makes room so that the next qset_add of this hash moves nothing and calls no hash. */
+void qset_reserve(struct qset *set, struct qsbr_slot *slot, uint64_t hash);
 
 /* Calls visit for every object.  No change may be under way. */
 void qset_each(struct qset *set, void (*visit)(void *arg, void *object), void *arg);

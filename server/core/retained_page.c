@@ -112,30 +112,38 @@ static void dir_publish(struct tree_node *n, struct tree_dir *dir)
     atomic_store_explicit(&n->children, (uintptr_t)dir | 1, memory_order_release);
 }
 
-/* A directory of the given depth with the pages the node has now. */
-static struct tree_dir *dir_copy(struct retained *r, struct tree_node *n, unsigned depth)
+static struct tree_dir *dir_alloc(struct retained *r, unsigned depth)
 {
-    size_t size = (size_t)1 << depth;
-    struct tree_dir *dir = tree_alloc(r, sizeof *dir + size * sizeof dir->pages[0]);
-
+    struct tree_dir *dir = tree_alloc(r, sizeof *dir + (sizeof dir->pages[0] << depth));
     dir->depth = (uint8_t)depth;
     dir->full = 0;
-    for (size_t i = 0; i < size; i++) {
-        struct tree_page *p = page_for(n, (uint64_t)i << (64 - depth));
-        atomic_init(&dir->pages[i], p);
-        dir->full += p->depth == depth;
-    }
     return dir;
 }
 
+/* Copies addresses only: at a million children a look at every page would take 2 ms. */
 static void dir_grow(struct retained *r, struct qsbr_slot *slot, struct tree_node *n)
 {
     struct tree_dir *old = dir_of(n->children);
     ASSERT(!old || old->depth < DEPTH_MAX);
-    struct tree_dir *dir = dir_copy(r, n, old ? old->depth + 1u : 1);
+    struct tree_dir *dir = dir_alloc(r, old ? old->depth + 1u : 1);
 
+    for (size_t i = 0; i < (size_t)1 << dir->depth; i++)
+        atomic_init(&dir->pages[i], old ? old->pages[i / 2] : (struct tree_page *)n->children);
     dir_publish(n, dir);
     tree_release(r, slot, old);
+}
+
+/* Half as deep, which every page allows. */
+static struct tree_dir *dir_halve(struct retained *r, struct tree_dir *old)
+{
+    struct tree_dir *dir = dir_alloc(r, old->depth - 1u);
+
+    for (size_t i = 0; i < (size_t)1 << dir->depth; i++) {
+        struct tree_page *p = old->pages[2 * i];
+        atomic_init(&dir->pages[i], p);
+        dir->full += p->depth == dir->depth;
+    }
+    return dir;
 }
 
 static void dir_shrink(struct retained *r, struct qsbr_slot *slot, struct tree_node *n)
@@ -146,7 +154,7 @@ static void dir_shrink(struct retained *r, struct qsbr_slot *slot, struct tree_n
         if (old->depth == 1)
             atomic_store_explicit(&n->children, (uintptr_t)old->pages[0], memory_order_release);
         else
-            dir_publish(n, dir_copy(r, n, old->depth - 1u));
+            dir_publish(n, dir_halve(r, old));
         tree_release(r, slot, old);
     }
 }

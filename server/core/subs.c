@@ -123,7 +123,7 @@ struct sub_node *subs_add(struct subs *subs, struct qsbr_slot *slot, struct str 
 static void node_drop(struct subs *s, struct qsbr_slot *slot, struct sub_node *node)
 {
     if (node->kind != SUB_EXACT) {
-        sub_tree_prune(s, slot, node);
+        sub_tree_remove(s, slot, node);
         wild_changed(s, -1);
         return;
     }
@@ -156,40 +156,11 @@ struct sub_node *subs_find(struct subs *subs, struct str filter)
     return node && sub_node_wanted(node) ? node : NULL;
 }
 
-static struct str level_text(const struct wild_leaf *leaf)
-{
-    switch (leaf->node.kind) {
-    case SUB_PLUS:
-        return STR("+");
-    case SUB_HASH:
-        return STR("#");
-    default:
-        return (struct str){((const struct wild_node *)leaf)->text, leaf->node.len};
-    }
-}
-
-/* Written from the end: the way from a wildcard node leads up. */
-static struct str wild_filter(const struct wild_leaf *leaf, char *buf, size_t cap)
-{
-    size_t at = cap, slash = 0;
-
-    for (; leaf->parent; leaf = &leaf->parent->leaf, slash = 1) {
-        struct str text = level_text(leaf);
-        if (at < text.len + slash)
-            return STR_NONE;
-        if (slash)
-            buf[--at] = '/';
-        at -= text.len;
-        memcpy(buf + at, text.ptr, text.len);
-    }
-    return (struct str){buf + at, cap - at};
-}
-
-struct str sub_node_filter(const struct sub_node *node, char *buf, size_t cap)
+struct str sub_node_filter(const struct sub_node *node)
 {
     if (node->kind == SUB_EXACT)
         return exact_text(node);
-    return wild_filter((const struct wild_leaf *)node, buf, cap);
+    return (struct str){((const struct wild_filter *)node)->text, node->len};
 }
 
 void subs_prefetch(struct subs *subs, struct subs_cache *cache, struct str topic)

@@ -44,9 +44,8 @@ bool subs_remove(struct subs *subs, struct qsbr_slot *slot, struct sub_node *nod
 
 /* The node of exactly this filter, or NULL.  For UNSUBSCRIBE and tools. */
 struct sub_node *subs_find(struct subs *subs, struct str filter);
-/* Valid as long as the node is; for a wildcard filter written into buf, and empty when it does
- * not fit (65535 bytes always do). */
-struct str sub_node_filter(const struct sub_node *node, char *buf, size_t cap);
+/* Valid as long as the node is. */
+struct str sub_node_filter(const struct sub_node *node);
 
 /* -- Matching -- */
 

@@ -1,12 +1,20 @@
 /* The parts of the subscription index, private to subs*.c.
  *
- *     struct subs
- *       exact: qset of exact_node        "a/b/c" in one piece behind the node
- *       root:  wild_node                 one node a level, linked upwards by parent
- *         plus, hash -> child            the levels '+' and '#'
- *         edges: qset (parent, level) -> child, one for the whole tree
+ * Filters without wildcards stand in a set of their own.  Those with wildcards hang in a tree of
+ * levels, in which a node stands for a prefix that at least two filters have shared; a filter
+ * that goes its way alone hangs where that begins, whatever levels follow:
  *
- * Everything a reader touches is atomic or does not change after the node is linked. */
+ *     site/1/+/x, site/2/#, site/2/+/y       root -- site -- 1: site/1/+/x
+ *                                                     \\- 2 -- #: site/2/#
+ *                                                          \\- +: site/2/+/y
+ *
+ *   struct subs
+ *     exact: set of exact_node
+ *     root:  wild_node
+ *       own, hash, plus -> the filter that ends here, that ends with '#', the child '+'
+ *       edges: set (parent, level) -> child, one for the whole tree
+ *
+ * Everything a reader touches is atomic or does not change after it is linked. */
 #ifndef SKEP_CORE_SUBS_NODE_H
 #define SKEP_CORE_SUBS_NODE_H
 
@@ -17,19 +25,13 @@
 
 struct sub_list;
 
-enum sub_kind {
-    SUB_EXACT, /* a whole filter without wildcards */
-    SUB_PLAIN, /* a level of a filter with wildcards: ordinary text */
-    SUB_PLUS,  /* '+' */
-    SUB_HASH,  /* '#', never has children: allocated as a wild_leaf */
-    SUB_ROOT,
-};
+enum sub_kind { SUB_EXACT, SUB_WILD };
 
 struct sub_node {
     _Atomic uint64_t entry;          /* the first subscriber, 0: none */
     _Atomic(struct sub_list *) list; /* the others */
     _Atomic uint32_t count;
-    uint16_t len; /* of the text behind it, in exact_node or wild_node */
+    uint16_t len; /* of the filter behind it */
     uint8_t kind;
 };
 
@@ -39,18 +41,32 @@ struct exact_node {
     char text[];
 };
 
-struct wild_leaf {
+struct wild_filter {
     struct sub_node node;
-    struct wild_node *parent; /* NULL in the root */
+    /* Where it hangs: parent's address << 16 | offset in the text of the level that leads
+     * from the parent to it; with HOME_OWN it is the parent's own and the offset 0. */
+    _Atomic uint64_t home;
+    char text[];
 };
 
+#define HOME_OWN ((uint64_t)1 << 16)
+
 struct wild_node {
-    struct wild_leaf leaf;
-    _Atomic(struct wild_node *) plus;
-    _Atomic(struct wild_leaf *) hash;
+    struct wild_node *parent; /* NULL in the root */
+    _Atomic(struct wild_filter *) own;
+    _Atomic(struct wild_filter *) hash;
+    _Atomic uintptr_t plus; /* a child_* */
     _Atomic uint32_t edges; /* children by plain text */
-    char text[];            /* SUB_PLAIN: the level */
+    uint16_t len;
+    char text[]; /* the level */
 };
+
+/* What leads down from a node, in plus and in the edges: a wild_filter's address, or a
+ * wild_node's | 1; 0: nothing. */
+static inline struct wild_node *child_node(uintptr_t child)
+{
+    return (child & 1) ? (struct wild_node *)(child & ~(uintptr_t)1) : NULL;
+}
 
 struct subs {
     struct lock lock; /* all changes */
@@ -75,11 +91,11 @@ void sub_list_free(struct sub_node *node);
 void sub_tree_init(struct subs *s);
 void sub_tree_fini(struct subs *s);
 struct sub_node *sub_tree_find(struct subs *s, struct str filter);
-/* Under the lock: makes the path where it is missing. */
+/* Under the lock: the filter's node, made if it is missing. */
 struct sub_node *sub_tree_ensure(struct subs *s, struct qsbr_slot *slot, struct str filter);
-/* Under the lock: takes away the node if it is of no use, and then what only led to it. */
-void sub_tree_prune(struct subs *s, struct qsbr_slot *slot, struct sub_node *node);
-/* Appends to the cache's results all nodes with a subscriber that match. */
+/* Under the lock: takes away a filter without subscribers and what only led to it. */
+void sub_tree_remove(struct subs *s, struct qsbr_slot *slot, struct sub_node *node);
+/* Appends to the cache's results all nodes that match. */
 void sub_tree_match(struct subs *s, struct subs_cache *c, struct str topic);
 
 /* -- subs_cache.c -- */

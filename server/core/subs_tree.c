@@ -1,21 +1,21 @@
-/* Filters with wildcards: a tree of levels.
+/* Filters with wildcards: the tree that subs_node.h draws.
  *
- * All children by plain text stand in one set keyed by (parent, level); '+' and '#'
- * hang in their parent.  Matching keeps the set of nodes reached so far and takes it down
- * the topic level by level; it can hold no more nodes than exist, so that a filter bomb
- * costs its maker's share of the tree and not an exponential.
+ * Matching keeps the set of nodes reached so far and takes it down the topic level by level; it
+ * can hold no more nodes than exist, so that a filter bomb costs its maker's share of the
+ * tree and not an exponential.  A filter that hangs alone is compared as a whole.
  *
- * A change links new nodes from the top down and unlinks from the bottom up, then moves
- * the generation on: what a cache noted under an older one is void (subs_cache.c). */
+ * When a second filter comes along the way of a lone one, that moves down below a new
+ * node.  Its sub_node stays where it is (sessions hold it), only its home changes, and a reader
+ * that came to it by its old place must not lose it: hence home_leads_from. */
 #include <malloc.h>
-#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "core/levels.h"
 #include "core/subs_node.h"
+#include "mqtt/topic.h"
 
-/* -- Edges -- */
+/* -- Children and their keys -- */
 
 static uint64_t level_hash(struct str level)
 {
@@ -29,195 +29,298 @@ static uint64_t edge_hash(const struct wild_node *parent, uint64_t level)
 
 static struct str node_text(const struct wild_node *n)
 {
-    return (struct str){n->text, n->leaf.node.len};
+    return (struct str){n->text, n->len};
 }
 
-static uint64_t node_hash(const void *object)
+static struct str filter_text(const struct wild_filter *f)
 {
-    const struct wild_node *n = object;
-    return edge_hash(n->leaf.parent, level_hash(node_text(n)));
+    return (struct str){f->text, f->node.len};
 }
 
-static struct wild_node *edge_find(const struct subs *s, const struct wild_node *parent,
-                                   uint64_t hash, struct str level)
+static struct wild_node *home_parent(uint64_t home)
+{
+    return (struct wild_node *)(uintptr_t)((home & ~HOME_OWN) >> 16);
+}
+
+/* The level of its text by which the filter hangs at home. */
+static struct str home_level(const struct wild_filter *f, uint64_t home)
+{
+    struct levels l = levels_from(filter_text(f), home & 0xffff);
+    struct str level = STR_NONE;
+
+    level_next(&l, &level);
+    return level;
+}
+
+static void home_set(struct wild_filter *f, struct wild_node *parent, struct str level)
+{
+    uint64_t offset = level.ptr ? (uint64_t)(level.ptr - f->text) : 0;
+    uint64_t home = (uint64_t)(uintptr_t)parent << 16 | offset | (level.ptr ? 0 : HOME_OWN);
+    atomic_store_explicit(&f->home, home, memory_order_release);
+}
+
+static uint64_t child_hash(const void *object)
+{
+    const struct wild_node *n = child_node((uintptr_t)object);
+    if (n)
+        return edge_hash(n->parent, level_hash(node_text(n)));
+
+    const struct wild_filter *f = object;
+    uint64_t home = atomic_load_explicit(&f->home, memory_order_relaxed);
+    return edge_hash(home_parent(home), level_hash(home_level(f, home)));
+}
+
+/* Whether a filter met in the edges is one that hung at parent by level when it was met: it
+ * does so still, or has moved below a node that hangs there instead. */
+static bool home_leads_from(const struct wild_filter *f, const struct wild_node *parent,
+                            struct str level)
+{
+    uint64_t home = atomic_load_explicit(&f->home, memory_order_acquire);
+    const struct wild_node *n = home_parent(home);
+
+    if (n == parent)
+        return !(home & HOME_OWN) && str_eq(home_level(f, home), level);
+    while (n && n->parent != parent)
+        n = n->parent;
+    return n && str_eq(node_text(n), level);
+}
+
+static uintptr_t edge_find(const struct subs *s, const struct wild_node *parent, uint64_t hash,
+                           struct str level)
 {
     struct qset_probe p = qset_find(&s->edges, hash);
-    for (struct wild_node *n; (n = qset_next(&p)) != NULL;)
-        if (n->leaf.parent == parent && str_eq(node_text(n), level))
-            return n;
-    return NULL;
+    for (void *object; (object = qset_next(&p)) != NULL;) {
+        const struct wild_node *n = child_node((uintptr_t)object);
+        if (n ? n->parent == parent && str_eq(node_text(n), level)
+              : home_leads_from(object, parent, level))
+            return (uintptr_t)object;
+    }
+    return 0;
 }
 
-static struct wild_node *plus_of(const struct wild_node *n)
+static uintptr_t plus_of(const struct wild_node *n)
 {
     return atomic_load_explicit(&n->plus, memory_order_acquire);
 }
 
-static struct wild_leaf *hash_of(const struct wild_node *n)
+static struct wild_filter *hash_of(const struct wild_node *n)
 {
     return atomic_load_explicit(&n->hash, memory_order_acquire);
 }
 
-/* -- Finding and making -- */
-
-static struct wild_leaf *child_find(const struct subs *s, const struct wild_node *parent,
-                                    struct str level)
+static struct wild_filter *own_of(const struct wild_node *n)
 {
-    struct wild_node *n;
+    return atomic_load_explicit(&n->own, memory_order_acquire);
+}
 
+static uintptr_t child_find(const struct subs *s, const struct wild_node *parent, struct str level)
+{
     if (level_is(level, '#'))
-        return hash_of(parent);
+        return (uintptr_t)hash_of(parent);
     if (level_is(level, '+'))
-        n = plus_of(parent);
-    else
-        n = edge_find(s, parent, edge_hash(parent, level_hash(level)), level);
-    return n ? &n->leaf : NULL;
+        return plus_of(parent);
+    return edge_find(s, parent, edge_hash(parent, level_hash(level)), level);
 }
 
-static struct wild_leaf *node_new(struct subs *s, struct wild_node *parent, enum sub_kind kind,
-                                  struct str text)
-{
-    size_t size =
-        kind == SUB_HASH ? sizeof(struct wild_leaf) : offsetof(struct wild_node, text) + text.len;
-    struct wild_leaf *leaf = xcalloc(1, size < sizeof *leaf ? sizeof *leaf : size);
-
-    leaf->node.kind = (uint8_t)kind;
-    leaf->parent = parent;
-    if (text.len) {
-        leaf->node.len = (uint16_t)text.len;
-        memcpy(((struct wild_node *)leaf)->text, text.ptr, text.len);
-    }
-    s->bytes += sub_block_bytes(leaf);
-    return leaf;
-}
-
-static struct wild_leaf *child_make(struct subs *s, struct qsbr_slot *slot,
-                                    struct wild_node *parent, struct str level)
-{
-    struct wild_leaf *leaf;
-
-    if (level_is(level, '#')) {
-        leaf = node_new(s, parent, SUB_HASH, STR_NONE);
-        atomic_store_explicit(&parent->hash, leaf, memory_order_release);
-    } else if (level_is(level, '+')) {
-        leaf = node_new(s, parent, SUB_PLUS, STR_NONE);
-        atomic_store_explicit(&parent->plus, (struct wild_node *)leaf, memory_order_release);
-    } else {
-        leaf = node_new(s, parent, SUB_PLAIN, level);
-        qset_add(&s->edges, slot, edge_hash(parent, level_hash(level)), leaf);
-        atomic_fetch_add_explicit(&parent->edges, 1, memory_order_release);
-    }
-    return leaf;
-}
-
-void sub_tree_init(struct subs *s)
-{
-    qset_init(&s->edges, node_hash);
-    s->root = (struct wild_node *)node_new(s, NULL, SUB_ROOT, STR_NONE);
-}
-
-/* '#' comes last in a filter, so every step but the last is to a node with children. */
 struct sub_node *sub_tree_find(struct subs *s, struct str filter)
 {
     struct levels l = levels_of(filter);
-    struct wild_leaf *at = &s->root->leaf;
+    const struct wild_node *n = s->root;
+    struct wild_filter *f = NULL;
+    struct str level;
 
-    for (struct str level; at && level_next(&l, &level);)
-        at = child_find(s, (struct wild_node *)at, level);
-    return at ? &at->node : NULL;
+    while (n && level_next(&l, &level)) {
+        uintptr_t child = child_find(s, n, level);
+        n = child_node(child);
+        f = n ? NULL : (struct wild_filter *)child;
+    }
+    if (n)
+        f = own_of(n);
+    return f && str_eq(filter_text(f), filter) ? &f->node : NULL;
+}
+
+/* -- Making -- */
+
+static struct wild_node *node_new(struct subs *s, struct wild_node *parent, struct str text)
+{
+    struct wild_node *n = xcalloc(1, sizeof *n + text.len);
+
+    n->parent = parent;
+    n->len = (uint16_t)text.len;
+    if (text.len)
+        memcpy(n->text, text.ptr, text.len);
+    s->bytes += sub_block_bytes(n);
+    return n;
+}
+
+static struct wild_filter *filter_new(struct subs *s, struct str text)
+{
+    struct wild_filter *f = xcalloc(1, sizeof *f + text.len);
+
+    ASSERT(text.len <= UINT16_MAX);
+    f->node.kind = SUB_WILD;
+    f->node.len = (uint16_t)text.len;
+    memcpy(f->text, text.ptr, text.len);
+    s->bytes += sub_block_bytes(f);
+    return f;
+}
+
+/* Hangs a filter (its home says where) into its parent. */
+static void filter_link(struct subs *s, struct qsbr_slot *slot, struct wild_filter *f)
+{
+    struct wild_node *parent = home_parent(f->home);
+    struct str level = home_level(f, f->home);
+
+    if (f->home & HOME_OWN) {
+        atomic_store_explicit(&parent->own, f, memory_order_release);
+    } else if (level_is(level, '#')) {
+        atomic_store_explicit(&parent->hash, f, memory_order_release);
+    } else if (level_is(level, '+')) {
+        atomic_store_explicit(&parent->plus, (uintptr_t)f, memory_order_release);
+    } else {
+        qset_add(&s->edges, slot, child_hash(f), f);
+        atomic_fetch_add_explicit(&parent->edges, 1, memory_order_release);
+    }
+}
+
+/* Puts a new node between parent and the filter that hangs there by level, and hangs the filter
+ * into it by its next level. */
+static struct wild_node *filter_push_down(struct subs *s, struct qsbr_slot *slot,
+                                          struct wild_node *parent, struct wild_filter *f,
+                                          struct str level)
+{
+    struct wild_node *n = node_new(s, parent, level);
+    struct levels l = levels_from(filter_text(f), (f->home & 0xffff) + level.len + 1u);
+    uint64_t old_hash = child_hash(f);
+    struct str next = STR_NONE;
+
+    /* While the filter stands in the edges twice nothing may move them: its hash is that of
+     * the new place from home_set on.  The new place is reached only by what comes last. */
+    if (level_next(&l, &next))
+        qset_reserve(&s->edges, slot, edge_hash(n, level_hash(next)));
+    home_set(f, n, next);
+    filter_link(s, slot, f);
+    if (level_is(level, '+'))
+        atomic_store_explicit(&parent->plus, (uintptr_t)n | 1, memory_order_release);
+    else
+        qset_replace(&s->edges, old_hash, f, (void *)((uintptr_t)n | 1));
+    return n;
 }
 
 struct sub_node *sub_tree_ensure(struct subs *s, struct qsbr_slot *slot, struct str filter)
 {
     struct levels l = levels_of(filter);
-    struct wild_leaf *at = &s->root->leaf;
+    struct wild_node *n = s->root;
+    struct wild_filter *f;
+    struct str level = STR_NONE;
 
-    for (struct str level; level_next(&l, &level);) {
-        struct wild_node *parent = (struct wild_node *)at;
-        at = child_find(s, parent, level);
-        if (!at)
-            at = child_make(s, slot, parent, level);
+    while (level_next(&l, &level)) {
+        uintptr_t child = child_find(s, n, level);
+        if (!child)
+            break;
+        f = child_node(child) ? NULL : (struct wild_filter *)child;
+        if (f && str_eq(filter_text(f), filter))
+            return &f->node;
+        n = f ? filter_push_down(s, slot, n, f, level) : child_node(child);
+        level = STR_NONE;
     }
-    return &at->node;
+    if (!level.ptr && (f = own_of(n)) != NULL)
+        return &f->node;
+
+    f = filter_new(s, filter);
+    home_set(f, n, level.ptr ? (struct str){f->text + (level.ptr - filter.ptr), level.len} : level);
+    filter_link(s, slot, f);
+    return &f->node;
+}
+
+void sub_tree_init(struct subs *s)
+{
+    qset_init(&s->edges, child_hash);
+    s->root = node_new(s, NULL, STR_NONE);
 }
 
 /* -- Taking away -- */
 
-static bool node_useless(const struct wild_leaf *leaf)
+/* Takes what hangs in parent by level out of it. */
+static void child_unlink(struct subs *s, struct qsbr_slot *slot, struct wild_node *parent,
+                         struct str level, uintptr_t child)
 {
-    if (leaf->node.kind == SUB_ROOT || leaf->node.count)
-        return false;
-    if (leaf->node.kind == SUB_HASH)
-        return true;
-    const struct wild_node *n = (const struct wild_node *)leaf;
-    return !n->edges && !n->plus && !n->hash;
-}
-
-static void node_unlink(struct subs *s, struct qsbr_slot *slot, struct wild_leaf *leaf)
-{
-    struct wild_node *parent = leaf->parent;
-
-    if (leaf->node.kind == SUB_HASH) {
+    if (level_is(level, '#')) {
         atomic_store_explicit(&parent->hash, NULL, memory_order_release);
-    } else if (leaf->node.kind == SUB_PLUS) {
-        atomic_store_explicit(&parent->plus, NULL, memory_order_release);
+    } else if (level_is(level, '+')) {
+        atomic_store_explicit(&parent->plus, 0, memory_order_release);
     } else {
-        qset_remove(&s->edges, slot, node_hash(leaf), leaf);
+        qset_remove(&s->edges, slot, child_hash((void *)child), (void *)child);
         atomic_fetch_sub_explicit(&parent->edges, 1, memory_order_release);
     }
-    s->bytes -= sub_block_bytes(leaf);
 }
 
-void sub_tree_prune(struct subs *s, struct qsbr_slot *slot, struct sub_node *node)
+static void block_retire(struct subs *s, struct qsbr_slot *slot, void *block)
 {
-    struct wild_leaf *leaf = (struct wild_leaf *)node;
+    s->bytes -= sub_block_bytes(block);
+    /* Between unlinking and retiring: a reader that goes on after the retirement has seen the new
+     * generation, so no cache entry of an older one leads it here. */
+    atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
+    qsbr_retire(slot, block, free);
+}
 
-    while (node_useless(leaf)) {
-        struct wild_node *parent = leaf->parent;
-        node_unlink(s, slot, leaf);
-        /* Between unlinking and retiring: a reader that goes on after the retirement has
-         * seen the new generation, so no cache entry of an older one leads it here. */
-        atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
-        qsbr_retire(slot, leaf, free);
-        leaf = &parent->leaf;
+void sub_tree_remove(struct subs *s, struct qsbr_slot *slot, struct sub_node *node)
+{
+    struct wild_filter *f = (struct wild_filter *)node;
+    struct wild_node *n = home_parent(f->home);
+
+    if (f->home & HOME_OWN)
+        atomic_store_explicit(&n->own, NULL, memory_order_release);
+    else
+        child_unlink(s, slot, n, home_level(f, f->home), (uintptr_t)f);
+    block_retire(s, slot, f);
+
+    /* A node that is left with one filter stays: to lift that up again would need a reader who
+     * comes by the old way to find it, too. */
+    while (n->parent && !n->own && !n->hash && !n->plus && !n->edges) {
+        struct wild_node *parent = n->parent;
+        child_unlink(s, slot, parent, node_text(n), (uintptr_t)n | 1);
+        block_retire(s, slot, n);
+        n = parent;
     }
 }
 
-static void node_free(struct wild_leaf *leaf)
+static void filter_fini(struct wild_filter *f)
 {
-    if (!leaf)
-        return;
-    sub_list_free(&leaf->node);
-    if (leaf->node.kind != SUB_HASH) {
-        struct wild_node *n = (struct wild_node *)leaf;
-        node_free(n->hash);
-        node_free(n->plus ? &n->plus->leaf : NULL);
+    if (f)
+        sub_list_free(&f->node);
+    free(f);
+}
+
+/* A node and what hangs in it, but for the edges; the '+' below '+' below '+' not by recursion. */
+static void node_fini(struct wild_node *n)
+{
+    while (n) {
+        uintptr_t plus = n->plus;
+        struct wild_node *next = child_node(plus);
+        filter_fini(n->own);
+        filter_fini(n->hash);
+        if (!next)
+            filter_fini((struct wild_filter *)plus);
+        free(n);
+        n = next;
     }
-    free(leaf);
 }
 
-static void edge_free(void *arg, void *object)
+static void edge_fini(void *arg, void *object)
 {
-    struct wild_node *n = object;
-    sub_list_free(&n->leaf.node);
-    free(n);
-}
-
-/* Plain nodes are all in the set, and what hangs in them goes first: depth is bounded by the
- * levels a filter may have, between two plain ones. */
-static void edge_free_wild(void *arg, void *object)
-{
-    struct wild_node *n = object;
-    node_free(n->hash);
-    node_free(n->plus ? &n->plus->leaf : NULL);
+    struct wild_node *n = child_node((uintptr_t)object);
+    if (n)
+        node_fini(n);
+    else
+        filter_fini(object);
 }
 
 void sub_tree_fini(struct subs *s)
 {
-    qset_each(&s->edges, edge_free_wild, NULL);
-    qset_each(&s->edges, edge_free, NULL);
+    qset_each(&s->edges, edge_fini, NULL);
     qset_fini(&s->edges);
-    node_free(&s->root->leaf);
+    node_fini(s->root);
 }
 
 /* -- Matching -- */
@@ -232,10 +335,10 @@ static void level_reserve(struct subs_cache *c, unsigned count)
     c->below = xrealloc(c->below, c->level_room * sizeof *c->below);
 }
 
-static void found_if_wanted(struct subs_cache *c, struct wild_leaf *leaf)
+static void filter_found(struct subs_cache *c, struct wild_filter *f)
 {
-    if (leaf && sub_node_wanted(&leaf->node))
-        sub_cache_found(c, &leaf->node);
+    if (f && sub_node_wanted(&f->node))
+        sub_cache_found(c, &f->node);
 }
 
 static bool has_edges(const struct wild_node *n)
@@ -243,9 +346,23 @@ static bool has_edges(const struct wild_node *n)
     return atomic_load_explicit(&n->edges, memory_order_acquire) != 0;
 }
 
+/* A child the topic leads to: a node is one more to go on from, a lone filter is compared. */
+static unsigned child_reach(struct subs_cache *c, unsigned reached, uintptr_t child,
+                            struct str topic)
+{
+    struct wild_node *n = child_node(child);
+    struct wild_filter *f = (struct wild_filter *)child;
+
+    if (n)
+        c->below[reached++] = n;
+    else if (f && topic_matches(filter_text(f), topic))
+        filter_found(c, f);
+    return reached;
+}
+
 /* From the `count` nodes in c->level to those one level on, in c->below; returns how many. */
-static unsigned level_step(struct subs *s, struct subs_cache *c, unsigned count, struct str level,
-                           bool wildcards)
+static unsigned level_step(struct subs *s, struct subs_cache *c, unsigned count, struct str topic,
+                           struct str level, bool wildcards)
 {
     uint64_t h = level_hash(level);
     unsigned reached = 0;
@@ -255,14 +372,13 @@ static unsigned level_step(struct subs *s, struct subs_cache *c, unsigned count,
             qset_prefetch(&s->edges, edge_hash(c->level[i], h));
 
     for (unsigned i = 0; i < count; i++) {
-        struct wild_node *n = c->level[i], *child;
+        struct wild_node *n = c->level[i];
         if (wildcards) {
-            found_if_wanted(c, hash_of(n));
-            if ((child = plus_of(n)) != NULL)
-                c->below[reached++] = child;
+            filter_found(c, hash_of(n));
+            reached = child_reach(c, reached, plus_of(n), topic);
         }
-        if (has_edges(n) && (child = edge_find(s, n, edge_hash(n, h), level)) != NULL)
-            c->below[reached++] = child;
+        if (has_edges(n))
+            reached = child_reach(c, reached, edge_find(s, n, edge_hash(n, h), level), topic);
     }
     return reached;
 }
@@ -277,14 +393,14 @@ void sub_tree_match(struct subs *s, struct subs_cache *c, struct str topic)
     c->level[0] = s->root;
     for (struct str level; count > 0 && level_next(&l, &level); wildcards = true) {
         level_reserve(c, 2 * count);
-        count = level_step(s, c, count, level, wildcards);
+        count = level_step(s, c, count, topic, level, wildcards);
         struct wild_node **swap = c->level;
         c->level = c->below;
         c->below = swap;
     }
     for (unsigned i = 0; i < count; i++) {
-        found_if_wanted(c, &c->level[i]->leaf);
+        filter_found(c, own_of(c->level[i]));
         /* "a/#" matches "a" as well (4.7.1.2) */
-        found_if_wanted(c, hash_of(c->level[i]));
+        filter_found(c, hash_of(c->level[i]));
     }
 }

@@ -1,13 +1,9 @@
 #include "core/subscribe.h"
 
-#include <stdlib.h>
-
 #include "base/err.h"
 #include "core/broker.h"
 #include "core/share.h"
 #include "mqtt/topic.h"
-
-enum { FILTER_MAX = 65536 };
 
 /* What a filter hangs on, if this broker knows it at all. */
 static void *key_of(struct worker *w, struct str filter)
@@ -100,15 +96,10 @@ void session_each_subscription(struct session *s,
                                             const struct subscription *sub),
                                void *arg)
 {
-    char *buf = malloc(FILTER_MAX);
-
-    for (uint32_t i = 0; buf && i < s->subs.cap; i++) {
+    for (uint32_t i = 0; i < s->subs.cap; i++) {
         const struct subscription *sub = &s->subs.slots[i];
         if (sub->key)
-            each(arg,
-                 sub->options & SUB_GROUP ? share_filter(sub->key)
-                                          : sub_node_filter(sub->key, buf, FILTER_MAX),
+            each(arg, sub->options & SUB_GROUP ? share_filter(sub->key) : sub_node_filter(sub->key),
                  sub);
     }
-    free(buf);
 }

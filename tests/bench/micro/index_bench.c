@@ -105,6 +105,20 @@ static double batch_ns(struct subs *s, struct subs_cache *c, const struct topics
     return (double)(cpu_ns() - start) / LOOKUPS;
 }
 
+/* Reading the CPU clock is a system call, so the worst case is looked for in groups. */
+enum { GROUP = 64 };
+
+static uint64_t worst_last;
+
+static void worst_note(double *worst_us)
+{
+    uint64_t now = cpu_ns();
+    double us = (double)(now - worst_last) / 1000;
+
+    *worst_us = us > *worst_us ? us : *worst_us;
+    worst_last = now;
+}
+
 struct fill {
     double mean_ns, worst_us;
 };
@@ -112,16 +126,15 @@ struct fill {
 static struct fill subs_fill(struct subs *s, const struct topics *t, struct sub_node **nodes)
 {
     struct fill f = {0};
-    uint64_t start = cpu_ns();
+    uint64_t start = worst_last = cpu_ns();
     bool existed;
 
     for (uint32_t i = 0; i < t->count; i++) {
-        uint64_t before = cpu_ns();
         nodes[i] = subs_add(s, &slot, str_of(t->text[i]), &slot, 0, &existed);
-        double us = (double)(cpu_ns() - before) / 1000;
-        f.worst_us = us > f.worst_us ? us : f.worst_us;
-        if (i % 64 == 0)
+        if (i % GROUP == 0) {
             qsbr_quiescent(&slot);
+            worst_note(&f.worst_us);
+        }
     }
     f.mean_ns = (double)(cpu_ns() - start) / t->count;
     return f;
@@ -149,7 +162,7 @@ static void bench_exact(uint32_t count)
 
     struct fill f = subs_fill(s, &hits, nodes);
     say("exact filters: add", f.mean_ns, "ns");
-    say("exact filters: slowest add", f.worst_us, "us");
+    say("exact filters: slowest 64 adds", f.worst_us, "us");
     qsbr_synchronize(&slot);
     qsbr_quiescent(&slot);
     say("exact filters: bytes a filter (29 bytes of text), heap",
@@ -193,11 +206,11 @@ static void bench_wild(uint32_t count)
     struct fill f = subs_fill(s, &filters, nodes);
     printf("-- %" PRIu32 " filters site/N/+/status\n", count);
     say("wildcard filters: add", f.mean_ns, "ns");
-    say("wildcard filters: slowest add", f.worst_us, "us");
+    say("wildcard filters: slowest 64 adds", f.worst_us, "us");
     qsbr_synchronize(&slot);
     qsbr_quiescent(&slot);
-    say("wildcard filters: bytes a filter (three nodes)", (double)(heap_bytes() - before) / count,
-        "B");
+    say("wildcard filters: bytes a filter (22 bytes of text)",
+        (double)(heap_bytes() - before) / count, "B");
     snprintf(what, sizeof what, "wildcard hit, %" PRIu32 " topics (not in the cache)", count);
     say(what, match_ns(s, c, &hits, 1), "ns");
     say("wildcard, no match", match_ns(s, c, &misses, 0), "ns");
@@ -253,19 +266,18 @@ static bool visit_sum(void *arg, struct message *m)
 static double retained_fill(struct retained *r, const struct topics *t, double *worst_us)
 {
     static const char payload[64] = "sixty-four bytes of payload";
-    uint64_t start = cpu_ns();
+    uint64_t start = worst_last = cpu_ns();
 
     *worst_us = 0;
     for (uint32_t i = 0; i < t->count; i++) {
-        uint64_t before = cpu_ns();
         struct message *m = message_new(str_of(t->text[i]), (struct str){payload, sizeof payload},
                                         STR_NONE, 0, true);
         retained_put(r, &slot, m);
         message_unref(m);
-        double us = (double)(cpu_ns() - before) / 1000;
-        *worst_us = us > *worst_us ? us : *worst_us;
-        if (i % 64 == 0)
+        if (i % GROUP == 0) {
             qsbr_quiescent(&slot);
+            worst_note(worst_us);
+        }
     }
     return (double)(cpu_ns() - start) / t->count;
 }
@@ -279,7 +291,7 @@ static void bench_retained(const char *head, const char *tail, uint32_t count)
 
     printf("-- retained, %" PRIu32 " topics %sN%s, 64 bytes of payload\n", count, head, tail);
     say("retained: put a new topic", retained_fill(r, &t, &worst_us), "ns");
-    say("retained: slowest put", worst_us, "us");
+    say("retained: slowest 64 puts", worst_us, "us");
     qsbr_synchronize(&slot);
     qsbr_quiescent(&slot);
     pool_trim();

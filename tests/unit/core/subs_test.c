@@ -166,15 +166,13 @@ static void a_node_knows_its_filter(void **state)
     static const char *const filters[] = {"a",         "a/b/c",      "/",  "//",   "#",
                                           "+",         "+/",         "/+", "a/+/", "+//",
                                           "a//+//b/#", "$SYS/+/x/#", "/#"};
-    char buf[64], tiny[3];
     for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
         struct sub_node *n = add(filters[i], &targets[1], 0);
-        struct str f = sub_node_filter(n, buf, sizeof buf);
+        struct str f = sub_node_filter(n);
         assert_int_equal(f.len, strlen(filters[i]));
         assert_memory_equal(f.ptr, filters[i], f.len);
         assert_ptr_equal(subs_find(w.subs, str_of(filters[i])), n);
     }
-    assert_int_equal(sub_node_filter(subs_find(w.subs, STR("a//+//b/#")), tiny, 3).len, 0);
 }
 
 static void what_leads_to_a_filter_is_not_one(void **state)
@@ -508,6 +506,85 @@ static void readers_and_writers_at_once(void **state)
     assert_int_equal(subs_stats(w.subs).subscriptions, ARRAY_LEN(stays));
 }
 
+/* In every round some filters hang alone, and while readers look for them others come along
+ * their way and push them down. */
+enum { PUSHES = 400 };
+
+static const char *const lone[] = {"1/2/3/+/5", "+/2/x/y", "#", "1/+/3/4/5", "1/2/+/#"};
+
+static _Atomic unsigned push_round;
+
+static char *with_round(char *out, size_t cap, unsigned round, const char *rest)
+{
+    snprintf(out, cap, "r%u/%s", round, rest);
+    return out;
+}
+
+static void lone_heard(unsigned round, struct str topic, struct sub_node *const *nodes,
+                       unsigned count)
+{
+    unsigned times[ARRAY_LEN(lone)] = {0};
+    char filter[40];
+
+    for (unsigned i = 0; i < count; i++) {
+        struct sub_walk walk = sub_walk_begin(nodes[i]);
+        for (uint64_t e; (e = sub_walk_next(&walk)) != 0;)
+            if ((size_t)((char *)sub_entry_target(e) - targets) < ARRAY_LEN(lone))
+                times[(char *)sub_entry_target(e) - targets]++;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(lone); i++) {
+        struct str f = str_of(with_round(filter, sizeof filter, round, lone[i]));
+        assert_int_equal(times[i], topic_matches(f, topic));
+        assert_non_null(subs_find(w.subs, f));
+    }
+}
+
+static void *lone_reader_run(void *arg)
+{
+    static const char *const rests[] = {"1/2/3/4/5", "1/2/x/y", "9", "1/2"};
+    struct subs_cache *cache = subs_cache_new(2);
+    struct qsbr_slot slot;
+
+    qsbr_join(&slot);
+    for (unsigned n = 0, round; (round = atomic_load(&push_round)) <= PUSHES; n++) {
+        char topic[40];
+        struct sub_node *const *nodes;
+        with_round(topic, sizeof topic, round, rests[n % ARRAY_LEN(rests)]);
+        unsigned count = subs_match(w.subs, cache, str_of(topic), &nodes);
+        lone_heard(round, str_of(topic), nodes, count);
+        qsbr_quiescent(&slot);
+    }
+    qsbr_leave(&slot);
+    subs_cache_free(&cache);
+    return NULL;
+}
+
+static void lone_filters_are_not_lost_when_pushed_down(void **state)
+{
+    static const char *const others[] = {"1/2/3/+/6", "1/2/3/+", "1/+/3",       "+/2/x/#",
+                                         "+",         "1/2/#",   "1/+/3/4/5/+", "1/2/3/+/5/6"};
+    pthread_t threads[READERS];
+    char filter[40];
+
+    for (unsigned round = 1; round <= PUSHES; round++) {
+        for (size_t i = 0; i < ARRAY_LEN(lone); i++)
+            add(with_round(filter, sizeof filter, round, lone[i]), &targets[i], 0);
+        atomic_store(&push_round, round);
+        for (unsigned i = 0; round == 1 && i < READERS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, lone_reader_run, NULL), 0);
+        for (size_t i = 0; i < ARRAY_LEN(others); i++)
+            add(with_round(filter, sizeof filter, round, others[i]), &targets[100], 0);
+        for (size_t i = 0; i < ARRAY_LEN(others); i++)
+            drop(with_round(filter, sizeof filter, round, others[i]), &targets[100]);
+        qsbr_quiescent(&w.slot);
+    }
+    atomic_store(&push_round, PUSHES + 1);
+    qsbr_offline(&w.slot);
+    for (unsigned i = 0; i < READERS; i++)
+        pthread_join(threads[i], NULL);
+    qsbr_online(&w.slot);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -525,6 +602,7 @@ int main(void)
         CASE(changes_are_seen_through_the_cache),
         CASE(results_too_large_to_keep_are_right_each_time),
         CASE(readers_and_writers_at_once),
+        CASE(lone_filters_are_not_lost_when_pushed_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
