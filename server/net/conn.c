@@ -79,6 +79,7 @@ static void conn_destroy(struct conn *c)
 
     event_del(&c->ev);
     close(fd);
+    sweep_unmark(c);
     l->conns.items[c->slot] = l->conns.items[--l->conns.count];
     l->conns.items[c->slot]->slot = c->slot;
     counter_add(&l->counters.connections, (uint64_t)-1);

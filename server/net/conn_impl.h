@@ -36,9 +36,9 @@ enum {
     CONN_DYING = 1 << 6,
     CONN_UP = 1 << 7, /* the front knows it: closed() is owed */
     CONN_UNIX = 1 << 8,
-    CONN_LATER = 1 << 9,     /* linger when reaped */
-    CONN_BROKEN = 1 << 10,   /* the socket is beyond writing */
-    CONN_DEFERRED = 1 << 11, /* a handshake step waits for the next turn's budget */
+    CONN_LATER = 1 << 9,    /* linger when reaped */
+    CONN_BROKEN = 1 << 10,  /* the socket is beyond writing */
+    CONN_SUSPECT = 1 << 11, /* its last read was short: see sweep.c */
 };
 
 /* Bytes that data() left, waiting for more. */
@@ -140,6 +140,10 @@ void input_deliver(struct conn *c, uint8_t *buf, size_t len);
 void input_free(struct conn *c);
 /* One recv, with errors and end of file turned into a kill; 0 when there was nothing. */
 size_t input_recv(struct conn *c, uint8_t *buf, size_t cap);
+
+/* sweep.c */
+void sweep_mark(struct conn *c);
+void sweep_unmark(struct conn *c);
 
 /* output.c: the socket's end of it; `raw` means below TLS and WebSocket. */
 

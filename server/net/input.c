@@ -172,8 +172,11 @@ static size_t note_read(struct conn *c, ssize_t n, size_t asked)
     struct loop_counters *counters = &conn_home(c)->counters;
 
     if (n > 0) {
-        if ((size_t)n < asked && !(c->flags & CONN_HANGUP))
+        if ((size_t)n < asked && !(c->flags & CONN_HANGUP)) {
             c->flags &= (uint16_t)~CONN_READABLE;
+            if (!(c->flags & CONN_SUSPECT))
+                sweep_mark(c);
+        }
         counter_add(&counters->reads, 1);
         counter_add(&counters->bytes_in, (uint64_t)n);
         return (size_t)n;

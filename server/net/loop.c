@@ -491,6 +491,7 @@ int loop_open(struct loop **out, unsigned index, const struct loop_hooks *hooks,
     wheel_init(&l->wheel, l->now_ms);
     wheel_kind(&l->wheel, LOOP_WHEEL_CONN, conn_timer_fired, l);
     wheel_kind(&l->wheel, LOOP_WHEEL_LISTENER, listener_timer_fired, l);
+    wheel_kind(&l->wheel, LOOP_WHEEL_SWEEP, sweep_fired, l);
     qsbr_join(&l->qsbr);
     qsbr_offline(&l->qsbr);
     *out = l;

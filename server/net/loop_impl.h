@@ -19,7 +19,7 @@ struct tls_io;
 enum { LOOP_HEADROOM = 256 };
 
 /* net's wheel timers. */
-enum { LOOP_WHEEL_CONN = LOOP_WHEEL_KINDS, LOOP_WHEEL_LISTENER };
+enum { LOOP_WHEEL_CONN = LOOP_WHEEL_KINDS, LOOP_WHEEL_LISTENER, LOOP_WHEEL_SWEEP };
 
 /* Pointers to connections; grows, never shrinks below what one burst needed. */
 struct conn_list {
@@ -55,6 +55,10 @@ struct loop {
     size_t expect;
     bool more;
 
+    struct wheel_timer sweep;
+    unsigned sweep_at; /* where the next slice begins */
+    unsigned suspects; /* connections marked */
+
     struct event tick;
     uint64_t tick_due_ms; /* what the tick is armed for; WHEEL_NEVER */
     struct wheel wheel;
@@ -86,6 +90,9 @@ void conn_run(struct conn *c);
 void conn_reap(struct conn *c);
 void conn_abandon(struct conn *c); /* at loop_free: closed(), then gone without lingering */
 void conn_timer_fired(void *arg, struct wheel_timer *timer);
+
+/* sweep.c */
+void sweep_fired(void *arg, struct wheel_timer *timer);
 
 /* listen.c */
 void listener_timer_fired(void *arg, struct wheel_timer *timer);

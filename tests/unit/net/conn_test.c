@@ -411,6 +411,19 @@ static void a_close_by_the_peer_is_reported(void **state)
     assert_int_equal(f->peer.cause, CONN_PEER_CLOSED);
 }
 
+/* Promise C7.  Bytes and a reset that come together are one edge, and libevent does not
+ * tell the reset from readiness; it is found without the peer's or our doing anything. */
+static void a_reset_right_behind_bytes_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    far_send(f, "abc", 3);
+    client_reset(f->fd);
+    f->fd = -1;
+    TURN_UNTIL(f->loop, f->peer.closes == 1);
+    assert_int_equal(f->peer.len, 3);
+    assert_int_equal(f->peer.cause, CONN_RESET);
+}
+
 /* Input that nobody reads would turn close() into a reset, and the peer would lose the
  * last packet: lingering prevents it. */
 static void a_last_packet_reaches_the_peer(void **state)
@@ -494,6 +507,7 @@ int main(void)
         TEST_UNIX(other_threads_may_send),
         TEST(killing_inside_data_is_safe),
         TEST(a_close_by_the_peer_is_reported),
+        TEST(a_reset_right_behind_bytes_is_noticed),
         TEST(a_last_packet_reaches_the_peer),
         TEST(lingering_ends_at_its_deadline),
         TEST(freeing_the_loop_closes_what_is_left),

@@ -176,7 +176,7 @@ static void a_dripping_request_is_understood(void **state)
     struct fixture *f = *state;
     open_listener(f);
     for (size_t i = 0; i + 1 < sizeof REQUEST; i++) {
-        far_send(f, REQUEST + i, 1);
+        far_send(f, &REQUEST[i], 1);
         loop_turn(f->loop, 0);
     }
     TURN_UNTIL(f->loop, f->peer[0].ups == 1);
