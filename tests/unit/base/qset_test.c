@@ -129,6 +129,32 @@ static void memory_is_about_two_words_an_object(void **state)
     free(things);
 }
 
+/* What stands in the place of another is found by its hash, and room made is room kept. */
+static void a_replacement_takes_the_place(void **state)
+{
+    enum { N = 1000 };
+    static struct thing old[N], fresh[N];
+    struct qsbr_slot slot;
+    struct qset set;
+
+    qsbr_join(&slot);
+    qset_init(&set, thing_hash);
+    for (unsigned i = 0; i < N; i++) {
+        old[i].key = fresh[i].key = i;
+        qset_reserve(&set, &slot, key_hash(i));
+        uint64_t bytes = set.bytes;
+        qset_add(&set, &slot, key_hash(i), &old[i]);
+        assert_int_equal(set.bytes, bytes);
+    }
+    for (unsigned i = 0; i < N; i += 2)
+        qset_replace(&set, key_hash(i), &old[i], &fresh[i]);
+    assert_int_equal(set.count, N);
+    for (unsigned i = 0; i < N; i++)
+        assert_ptr_equal(thing_find(&set, i), i % 2 ? &old[i] : &fresh[i]);
+    qset_fini(&set);
+    qsbr_leave(&slot);
+}
+
 /* -- Readers beside a writer -- */
 
 enum { STAYING = 500, COMING = 2000, READERS = 3, ROUNDS = 60000 };
@@ -202,6 +228,7 @@ int main(void)
         cmocka_unit_test(random_changes_are_kept),
         cmocka_unit_test(crowded_runs_are_kept),
         cmocka_unit_test(memory_is_about_two_words_an_object),
+        cmocka_unit_test(a_replacement_takes_the_place),
         cmocka_unit_test(readers_always_find_what_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
