@@ -19,10 +19,11 @@ their targets.
   --markdown FILE   the table as docs/performance.md has it
   --against FILE    compare with figures saved before
   --gen-core N, --peer-core N   cores of the generator (0) and of the broker (1)
+  --nice N          priority of both, below 0 on a machine that others use, too
   --skep-extra TEXT             more directives for Skep's configuration
 ]]
 
-local option = { rounds = 3, seconds = 2, ["gen-core"] = "0", ["peer-core"] = "1", without = "" }
+local option = { rounds = 3, seconds = 2, ["gen-core"] = "0", ["peer-core"] = "1", nice = 0, without = "" }
 do
   local i = 1
   while arg[i] do
@@ -59,7 +60,7 @@ if option.list then
 end
 
 local peers = require "peers"
-peers.skep_extra = option["skep-extra"]
+peers.skep_extra, peers.nice = option["skep-extra"], option.nice
 local tables = require "tables"
 
 -- One run of the generator against a fresh peer.  Returns its result, or nil and why.
@@ -69,8 +70,8 @@ local function measure(row, run)
   local cores = shared and option["gen-core"] .. "," .. option["peer-core"] or option["peer-core"]
   local kind = args:find "%-%-tls" and 1 or args:find "%-%-ws" and 2 or 0
   local peer = peers.start(peer_name, cores, kind)
-  local command = ("timeout 180 taskset -c %s %s/skep-bench %s %s -p %d --pid %d --wait 10 --json"
-    .. " %s --warmup 0.2 2>%s/gen.log"):format(shared and cores or option["gen-core"], peers.bin,
+  local command = ("timeout 180 nice -n %d taskset -c %s %s/skep-bench %s %s -p %d --pid %d --wait 10 --json"
+    .. " %s --warmup 0.2 2>%s/gen.log"):format(option.nice, shared and cores or option["gen-core"], peers.bin,
     args, peers.list[peer_name].arguments or "", peer.port, peer.pid,
     row.timeless and "" or "-t " .. option.seconds, peers.dir)
   local text = peers.capture(command)

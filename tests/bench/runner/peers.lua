@@ -59,11 +59,14 @@ local listeners = {
   "listener ws { bind 127.0.0.1:%d; path /mqtt; }",
 }
 
+-- The defaults, but for what a row is about: ten clients with all filters between them.
+local extra = "limits { max_subscriptions none; }"
+
 local function skep(threads)
   return function(port, kind)
     local listener = listeners[kind + 1]:format(port + kind):gsub("DIR", dir)
     write(dir .. "/skep.conf", ("threads %d;\ndata_dir %s/data;\n%s\n%s\n"):format(threads, dir,
-      listener, M.skep_extra or ""))
+      listener, extra .. (M.skep_extra or "")))
     os.execute(("rm -rf %s/data; mkdir %s/data"):format(dir, dir))
     return ("%s/skep -c %s/skep.conf"):format(bin, dir)
   end
@@ -86,7 +89,7 @@ M.list = {
 function M.start(name, cores, kind)
   local port = 10000 + math.random(0, 2400) * 4 -- below the ports clients get
   local command = M.list[name].command(port, kind)
-  local pid = capture(("taskset -c %s %s >%s/peer.log 2>&1 & echo $!"):format(cores, command, dir))
+  local pid = capture(("nice -n %d taskset -c %s %s >%s/peer.log 2>&1 & echo $!"):format(M.nice, cores, command, dir))
   pid = assert(tonumber(pid), "cannot start " .. command)
   local f = assert(io.open(dir .. "/pids", "a"))
   f:write(pid, "\n")
