@@ -10,6 +10,7 @@ their targets.
   --quick           one short round: the whole table in under 3 minutes
   --rounds N        alternate N times, take the median (3)
   --seconds S       measure each run so long (2)
+  --best            take the best round instead of the median (for a machine others use)
   --only NAME,...   rows to run, by name or by the start of one; --list names them
   --list            name the rows and leave
   --nagle           also mosquitto as it comes, without set_tcp_nodelay
@@ -29,7 +30,7 @@ do
   while arg[i] do
     local name = arg[i]:match "^%-%-(.+)$"
     if name == "help" then io.write(help) os.exit(0) end
-    if name == "quick" or name == "list" or name == "nagle" then
+    if name == "quick" or name == "list" or name == "nagle" or name == "best" then
       option[name] = true
     elseif name and arg[i + 1] and (option[name] ~= nil or name == "only" or name == "json"
         or name == "markdown" or name == "build" or name == "against" or name == "skep-extra") then

@@ -18,6 +18,12 @@ local function median(list)
   return n % 2 == 1 and list[(n + 1) // 2] or (list[n // 2] + list[n // 2 + 1]) / 2
 end
 
+-- With --best the least of the rounds: what others on the machine do only ever adds.
+local function typical(list)
+  local middle = median(list)
+  return M.best and list[1] or middle
+end
+
 -- How far the rounds lie apart, as a share of their median.
 local function spread(list)
   table.sort(list)
@@ -58,14 +64,16 @@ local function idle_share()
 end
 
 function M.head(option)
+  M.best = option.best
   for _, name in ipairs(columns) do
     local present = peers.list[name].present
     if name == "mosquitto-default" then present = present and option.nagle end
     if present then shown[#shown + 1] = name end
   end
   local idle = idle_share()
-  print(("%d round%s of %g s; %s, congestion control %s; generator on core %s, broker on core %s")
+  print(("%d round%s of %g s%s; %s, congestion control %s; generator on core %s, broker on core %s")
     :format(option.rounds, option.rounds == 1 and "" or "s", option.seconds,
+      option.best and ", the best of them" or "",
       os.getenv "SKEP_BENCH_INSIDE" == "namespace" and "own network namespace"
         or "the host's network", loopback(), option["gen-core"], option["peer-core"]))
   if idle < 0.9 then
@@ -98,7 +106,7 @@ function M.line(part, results, indented)
   for name, list in pairs(results) do
     local values = {}
     for _, result in ipairs(list) do values[#values + 1] = result[part.value] end
-    line.values[name] = median(values)
+    line.values[name] = typical(values)
     if #values > 0 then wide = math.max(wide, spread(values)) end
   end
   local cells, notes = {}, {}
