@@ -90,8 +90,9 @@ static void turn_end(struct loop *l, void *desk)
 
 /* -- Entrances -- */
 
+/* replaces: the entrance whose socket is taken over, or NULL. */
 static struct entrance *entrance_open(struct server *s, const struct server_listener *conf,
-                                      char *why, size_t why_size)
+                                      const struct entrance *replaces, char *why, size_t why_size)
 {
     struct entrance *e = xcalloc(1, sizeof *e);
     struct listen_conf listen = conf->listen;
@@ -102,6 +103,7 @@ static struct entrance *entrance_open(struct server *s, const struct server_list
     atomic_init(&e->policy, policy_new(conf));
     listen.handler = &client_handler;
     listen.user = e;
+    listen.replaces = replaces ? replaces->listener : NULL;
     if (listener_open(&e->listener, &listen, s->loops, s->threads, why, why_size) == 0)
         return e;
     policy_unref(e->policy);
@@ -124,7 +126,8 @@ static struct entrance *entrance_find(struct server *s, const struct server_list
 {
     for (size_t i = 0; i < s->entrance_count; i++) {
         struct entrance *e = s->entrances[i];
-        if (strcmp(e->name, conf->listen.name) == 0 && strcmp(e->address, conf->listen.address) == 0)
+        if (strcmp(e->name, conf->listen.name) == 0 &&
+            strcmp(e->address, conf->listen.address) == 0)
             return e;
     }
     return NULL;
@@ -189,7 +192,7 @@ int server_open(struct server **out, const struct server_conf *conf, char *why, 
     if ((err = desks_open(s, why, why_size)) < 0)
         goto fail;
     for (size_t i = 0; i < conf->listener_count; i++) {
-        struct entrance *e = entrance_open(s, &conf->listeners[i], why, why_size);
+        struct entrance *e = entrance_open(s, &conf->listeners[i], NULL, why, why_size);
         if (!e) {
             err = ERR_SYSTEM;
             goto fail;
@@ -219,17 +222,41 @@ int server_start(struct server *s, char *why, size_t why_size)
 
 /* -- Reload: build all that can fail first, then swap -- */
 
-static int reload_open_new(struct server *s, const struct server_conf *conf,
-                           struct entrance **opened, char *why, size_t why_size)
+/* What becomes of one listener of the new configuration: one of the two. */
+struct reload_step {
+    struct entrance *stays;  /* runs already and only gets new policy, limits, certificates */
+    struct entrance *opened; /* is new, or replaces one that differs */
+};
+
+/* Who holds the address now, under whatever name?  Port 0 is a different one each time. */
+static struct entrance *entrance_at(struct server *s, const char *address)
+{
+    size_t len = strlen(address);
+
+    if (len > 2 && strcmp(address + len - 2, ":0") == 0)
+        return NULL;
+    for (size_t i = 0; i < s->entrance_count; i++) {
+        if (strcmp(s->entrances[i]->address, address) == 0)
+            return s->entrances[i];
+    }
+    return NULL;
+}
+
+static int reload_prepare(struct server *s, const struct server_conf *conf,
+                          struct reload_step *steps, char *why, size_t why_size)
 {
     for (size_t i = 0; i < conf->listener_count; i++) {
         const struct server_listener *l = &conf->listeners[i];
-        if (entrance_find(s, l)) {
+        struct entrance *e = entrance_find(s, l);
+        if (e && !listener_differs(e->listener, &l->listen)) {
+            steps[i].stays = e;
             if (l->listen.tls && listener_check_tls(&l->listen, why, why_size) < 0)
                 return ERR_TLS;
-        } else if (!(opened[i] = entrance_open(s, l, why, why_size))) {
-            return ERR_SYSTEM;
+            continue;
         }
+        e = e ? e : entrance_at(s, l->listen.address);
+        if (!(steps[i].opened = entrance_open(s, l, e, why, why_size)))
+            return ERR_SYSTEM;
     }
     return 0;
 }
@@ -247,44 +274,49 @@ static void entrance_update(struct server *s, struct entrance *e, const struct s
         log_error("front", "listener %s keeps its certificates: %s", e->name, why);
 }
 
-static bool wanted(const struct server_conf *conf, const struct entrance *e)
+static bool stays(const struct reload_step *steps, size_t count, const struct entrance *e)
 {
-    for (size_t i = 0; i < conf->listener_count; i++) {
-        if (strcmp(e->name, conf->listeners[i].listen.name) == 0 &&
-            strcmp(e->address, conf->listeners[i].listen.address) == 0)
+    for (size_t i = 0; i < count; i++) {
+        if (steps[i].stays == e)
             return true;
     }
     return false;
 }
 
+static void reload_commit(struct server *s, const struct server_conf *conf,
+                          const struct reload_step *steps)
+{
+    broker_limit(s->broker, &s->slot, &conf->limits);
+    for (size_t i = s->entrance_count; i-- > 0;) {
+        if (!stays(steps, conf->listener_count, s->entrances[i]))
+            entrance_shut(s, i);
+    }
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        if (steps[i].opened)
+            entrance_keep(s, steps[i].opened);
+        else
+            entrance_update(s, steps[i].stays, &conf->listeners[i]);
+    }
+    sys_interval(s->sys, conf->sys_interval_ms);
+}
+
 int server_reload(struct server *s, const struct server_conf *conf, char *why, size_t why_size)
 {
-    struct entrance **opened = xcalloc(conf->listener_count + 1, sizeof(struct entrance *));
-    int err = reload_open_new(s, conf, opened, why, why_size);
+    struct reload_step *steps = xcalloc(conf->listener_count + 1, sizeof *steps);
+    int err = reload_prepare(s, conf, steps, why, why_size);
 
     qsbr_online(&s->slot);
-    if (err < 0) {
-        for (size_t i = 0; i < conf->listener_count; i++) {
-            if (opened[i])
-                entrance_free(opened[i]);
-        }
-    } else {
-        broker_limit(s->broker, &s->slot, &conf->limits);
-        for (size_t i = s->entrance_count; i-- > 0;) {
-            if (!wanted(conf, s->entrances[i]))
-                entrance_shut(s, i);
-        }
-        for (size_t i = 0; i < conf->listener_count; i++) {
-            if (opened[i])
-                entrance_keep(s, opened[i]);
-            else
-                entrance_update(s, entrance_find(s, &conf->listeners[i]), &conf->listeners[i]);
-        }
-        sys_interval(s->sys, conf->sys_interval_ms);
+    if (err == 0)
+        reload_commit(s, conf, steps);
+    for (size_t i = 0; err < 0 && i < conf->listener_count; i++) {
+        if (!steps[i].opened)
+            continue;
+        entrance_keep(s, steps[i].opened); /* somebody may have come in already */
+        entrance_shut(s, s->entrance_count - 1);
     }
     qsbr_quiescent(&s->slot);
     qsbr_offline(&s->slot);
-    free(opened);
+    free(steps);
     return err;
 }
 

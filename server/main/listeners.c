@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "conf/value.h"
 #include "main/settings.h"
+#include "net/addr.h"
 
 static const struct {
     uint16_t port;
@@ -138,12 +139,19 @@ static void fill_proxy(struct settings *s, const struct settings_listener *l,
                        struct listen_conf *out)
 {
     static const char *const names[] = {"off", "v1", "v2", "any"};
+    struct cidr unused;
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (l->proxy.count && strcmp(l->proxy.items[0], names[i]) == 0)
             out->proxy = (enum listen_proxy)i;
-    if (out->proxy != LISTEN_PROXY_OFF)
-        out->proxy_sources = strings(&l->proxy, 2);
+    if (out->proxy == LISTEN_PROXY_OFF)
+        return;
+    out->proxy_sources = strings(&l->proxy, 2);
+    for (size_t i = 2; i < l->proxy.count; i++)
+        if (cidr_parse(&unused, l->proxy.items[i]) < 0)
+            error_at(s, l->proxy.pos[i], "write 10.0.0.0/8, 2001:db8::/32 or one address",
+                     arena_printf(&s->arena, "proxy_protocol: %s is not an address block",
+                                  value_quote(&s->arena, str_of(l->proxy.items[i]))));
 }
 
 /* What all addresses of one block share. */

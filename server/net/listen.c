@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/lock.h"
 #include "base/mem.h"
 #include "net/addr.h"
@@ -35,6 +36,8 @@ enum {
 struct listener {
     unsigned magic;
     _Atomic uint32_t refs;
+    uint64_t shape;                   /* hash of what cannot change while running */
+    struct listener *heir, *replaced; /* sharing one socket for a while; main thread */
     char *name;
     char address[128];
     struct addr bound;
@@ -353,6 +356,19 @@ static int prepare_unix(const struct listen_conf *conf, const char *path, char *
     return 0;
 }
 
+static int take_over(struct listener *l, const struct listen_conf *conf, char *err, size_t errlen)
+{
+    struct listener *old = conf->replaces;
+
+    l->fd = fcntl(old->fd, F_DUPFD_CLOEXEC, 0);
+    if (l->fd < 0)
+        return say(err, errlen, conf, "taking over the socket");
+    l->bound = old->bound;
+    l->replaced = old;
+    old->heir = l;
+    return 0;
+}
+
 static int bind_socket(struct listener *l, const struct listen_conf *conf, char *err, size_t errlen)
 {
     struct addr *a = &l->bound;
@@ -465,8 +481,42 @@ static void stop_on_loop(struct loop *loop, void *arg)
     if (l->spare_fd >= 0)
         close(l->spare_fd);
     l->fd = l->spare_fd = -1;
-    if (listener_is_unix(l) && l->bound.len > 0)
+    /* While two share the socket its file belongs to whoever lives longer. */
+    if (listener_is_unix(l) && l->bound.len > 0 && !l->heir && !l->replaced)
         unlink(l->bound.local.sun_path);
+    if (l->heir)
+        l->heir->replaced = NULL;
+    if (l->replaced)
+        l->replaced->heir = NULL;
+}
+
+static uint64_t shape_text(uint64_t h, const char *text)
+{
+    return text ? hash_bytes_with(h, text, strlen(text) + 1) : h + 1;
+}
+
+static uint64_t shape_of(const struct listen_conf *conf)
+{
+    uint64_t h = shape_text(conf->tls ? 2 : 1, conf->websocket ? "ws" : "");
+
+    if (conf->websocket) {
+        h = shape_text(h, conf->ws_path ? conf->ws_path : "/mqtt");
+        for (size_t i = 0; i < conf->ws_origins.count; i++)
+            h = shape_text(h, conf->ws_origins.items[i]);
+        h += conf->ws_max_head ? conf->ws_max_head : DEFAULT_WS_HEAD;
+    }
+    h = shape_text(h, conf->keepalive ? "k" : "");
+    if (conf->proxy != LISTEN_PROXY_OFF) {
+        h = shape_text(h + conf->proxy, "proxy");
+        for (size_t i = 0; i < conf->proxy_sources.count; i++)
+            h = shape_text(h, conf->proxy_sources.items[i]);
+    }
+    return h;
+}
+
+bool listener_differs(const struct listener *l, const struct listen_conf *conf)
+{
+    return l->shape != shape_of(conf);
 }
 
 static struct listener *listener_new(const struct listen_conf *conf, struct loop *const *loops,
@@ -477,6 +527,7 @@ static struct listener *listener_new(const struct listen_conf *conf, struct loop
     l->magic = LISTENER_MAGIC;
     atomic_store(&l->refs, 1);
     l->name = str_dup(str_of(conf->name ? conf->name : conf->address));
+    l->shape = shape_of(conf);
     l->keepalive = conf->keepalive;
     l->handler = conf->handler;
     l->user = conf->user;
@@ -539,7 +590,8 @@ int listener_open(struct listener **out, const struct listen_conf *conf, struct 
     if ((result = set_proxy(l, conf, err, errlen)) < 0)
         goto fail;
     set_websocket(l, conf);
-    if ((result = bind_socket(l, conf, err, errlen)) < 0)
+    result = conf->replaces ? take_over(l, conf, err, errlen) : bind_socket(l, conf, err, errlen);
+    if (result < 0)
         goto fail;
     write_address(l);
     l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

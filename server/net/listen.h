@@ -82,6 +82,10 @@ struct listen_conf {
 
     const struct conn_handler *handler; /* must outlive all connections */
     void *user;                         /* passed to handler->up() */
+
+    /* A running listener on the same address whose socket this one takes over; no caller is
+     * turned away meanwhile.  Close the old one afterwards, or the new one to go back. */
+    struct listener *replaces;
 };
 
 struct listen_stats {
@@ -99,6 +103,10 @@ int listener_open(struct listener **out, const struct listen_conf *conf, struct 
  * connections go on, new handshakes use the new.  On failure the old ones stay. */
 int listener_reload_tls(struct listener *l, const struct listen_conf *conf, char *err,
                         size_t errlen);
+
+/* Is anything different that only a new listener can change: TLS or not, WebSocket, PROXY,
+ * their parameters?  Then open one that `replaces` it. */
+bool listener_differs(const struct listener *l, const struct listen_conf *conf);
 
 /* Limits of a running listener: max_connections, connect_rate,
  * handshake_timeout_ms are taken from conf, all else is ignored. */

@@ -103,6 +103,29 @@ story("listeners come and go with a reload", "MQTT-7.0.0-2/3.1.1", function(t)
   b:join():ping()
 end)
 
+story("a listener becomes another kind on its address; clients stay", "MQTT-7.0.0-2/3.1.1", function(t)
+  local b = t:own_broker "listener mqtt { bind 127.0.0.1:${port}; bind unix:${dir}/m.sock; }"
+  local old, near = b:join(), b:join { path = b.dir .. "/m.sock" }
+  b:reload "listener mqtt { bind 127.0.0.1:${port}; websocket on; bind unix:${dir}/m.sock; }"
+  b:wait_output "configuration reloaded"
+  b:join { ws = {} }:ping()
+  b:join { path = b.dir .. "/m.sock", ws = {} }:ping()
+  -- another name for the same address
+  b:reload "limits { max_packet 3k; }\nlistener renamed { bind 127.0.0.1:${port}; bind unix:${dir}/m.sock; }"
+  b:wait_output "limits.max_packet: 1m %-> 3k.*configuration reloaded"
+  b:join():ping()
+  b:join { path = b.dir .. "/m.sock" }:ping()
+  -- a reload that fails half way leaves every socket as it was
+  b:reload("limits { max_packet 5k; }\nlistener renamed { bind 127.0.0.1:${port}; websocket on; bind unix:${dir}/m.sock; }\n"
+    .. "listener impossible { bind 192.0.2.1:1; anonymous allow; }")
+  b:wait_output "reload refused"
+  b:join():ping()
+  local c = b:join { path = b.dir .. "/m.sock" }
+  t:equal(c.connack.properties.maximum_packet_size, 3072, "the limit")
+  old:ping()
+  near:ping()
+end)
+
 story("a port that is taken stops the start in words", "MQTT-7.0.0-2/3.1.1", function(t)
   local b = t:own_broker()
   local code, text = run(t, "-c", file(t, ("data_dir %s;\nlistener mqtt { bind 127.0.0.1:%d; }\n"):format(t.dir or "data",
