@@ -39,6 +39,7 @@ struct server {
     size_t entrance_count;       /* open */
     size_t entrance_all;         /* with those closed by a reload, kept for late arrivals */
     struct sys *sys;
+    _Atomic unsigned pulse_due; /* loops that have not answered server_pulse() */
     uint64_t started_ms;
     bool running;
 };
@@ -414,6 +415,21 @@ void server_free(struct server **server)
 }
 
 /* -- Figures -- */
+
+static void pulse_answer(struct server *s, struct desk *d, void *arg)
+{
+    atomic_fetch_sub(&s->pulse_due, 1);
+}
+
+bool server_pulse(struct server *s)
+{
+    if (atomic_load(&s->pulse_due) > 0)
+        return false; /* the request is still out: another would only queue behind it */
+    atomic_store(&s->pulse_due, s->threads);
+    for (unsigned i = 0; i < s->threads; i++)
+        desk_post(s, i, pulse_answer, NULL);
+    return true;
+}
 
 uint32_t server_connections(const struct server *s)
 {

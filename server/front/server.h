@@ -57,6 +57,10 @@ void server_free(struct server **s);
 
 uint32_t server_connections(const struct server *s);
 
+/* Asks every loop for a sign of life and says whether all have answered the last request;
+ * true on the first call.  For the watchdog. */
+bool server_pulse(struct server *s);
+
 /* The i-th bound address ("mqtt", "127.0.0.1:1883"), for the start line and status; false
  * behind the last.  Valid until the next reload. */
 bool server_address(const struct server *s, size_t i, const char **name, const char **address);

@@ -146,10 +146,9 @@ void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *ans
         const char *cmd;
         void (*fn)(struct daemon *d, const cJSON *request, cJSON *answer);
     } commands[] = {
-        {"version", answer_version}, {"status", answer_status},       {"clients", answer_clients},
-        {"ledger", answer_ledger},
-        {"reload", answer_reload},   {"log-level", answer_log_level}, {"config", answer_config},
-        {"stop", answer_stop},
+        {"version", answer_version}, {"status", answer_status}, {"clients", answer_clients},
+        {"ledger", answer_ledger},   {"reload", answer_reload}, {"log-level", answer_log_level},
+        {"config", answer_config},   {"stop", answer_stop},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
@@ -158,5 +157,6 @@ void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *ans
             return;
         }
     control_refuse(
-        answer, "unknown cmd: it is version, status, ledger, clients, reload, log-level, config or stop");
+        answer,
+        "unknown cmd: it is version, status, ledger, clients, reload, log-level, config or stop");
 }

@@ -65,6 +65,7 @@ static int start(struct daemon *d, char *why, size_t why_size)
     int err;
 
     if ((err = process_user(&d->user, s, why, why_size)) < 0 ||
+        (err = process_log_file(s->log_conf.path, &d->user, why, why_size)) < 0 ||
         (err = process_data_dir(s->data_dir, &d->user, &d->lock_fd, why, why_size)) < 0 ||
         (err = server_open(&d->server, &s->server, why, why_size)) < 0)
         return err;
@@ -162,7 +163,12 @@ static void tick(struct daemon *d, uint64_t now)
     }
     if (notify_watchdog_ms() && now >= d->next_watchdog_ms) {
         d->next_watchdog_ms = now + notify_watchdog_ms();
-        notify_watchdog();
+        /* A loop that hangs must look like a process that hangs. */
+        if (d->state != DAEMON_RUNNING || server_pulse(d->server))
+            notify_watchdog();
+        else
+            log_error("main", "an event loop has not answered for %llu ms",
+                      (unsigned long long)notify_watchdog_ms());
     }
     if (d->state == DAEMON_DRAINING &&
         (server_connections(d->server) == 0 || now >= d->deadline_ms))

@@ -124,7 +124,8 @@ int process_pid_file(const char *path, const struct process_user *user, char *wh
     int len = snprintf(text, sizeof text, "%d\n", (int)getpid());
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 
-    if (fd < 0 || give_to(fd, user) < 0 || write(fd, text, (size_t)len) != len) {
+    if (fd < 0 || fchmod(fd, 0644) < 0 || give_to(fd, user) < 0 ||
+        write(fd, text, (size_t)len) != len) {
         snprintf(why, why_size, "cannot write pid_file %s: %s", path, strerror(errno));
         if (fd >= 0)
             close(fd);
@@ -132,6 +133,15 @@ int process_pid_file(const char *path, const struct process_user *user, char *wh
     }
     close(fd);
     return 0;
+}
+
+int process_log_file(const char *path, const struct process_user *user, char *why, size_t why_size)
+{
+    if (!path || !user->change || chown(path, user->uid, user->gid) == 0)
+        return 0;
+    snprintf(why, why_size, "cannot give the log file %s to %s: %s", path, user->name,
+             strerror(errno));
+    return ERR_SYSTEM;
 }
 
 void process_descriptors(uint32_t max_connections)

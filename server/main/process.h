@@ -35,6 +35,9 @@ int process_data_dir(const char *path, const struct process_user *user, int *loc
 /* Writes the process id; a stale file is replaced. */
 int process_pid_file(const char *path, const struct process_user *user, char *why, size_t why_size);
 
+/* Gives the log file to the user, who must be able to open it again; NULL path: nothing. */
+int process_log_file(const char *path, const struct process_user *user, char *why, size_t why_size);
+
 /* Raises the descriptor limit as far as allowed and warns when it is low. */
 void process_descriptors(uint32_t max_connections);
 
