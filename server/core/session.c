@@ -198,11 +198,19 @@ enum delivery session_deliver(struct worker *w, struct session *s, struct messag
     return how;
 }
 
+static uint64_t outbox_count(const struct outbox *out)
+{
+    uint64_t n = out->q0.tail - out->q0.head + fifo_waiting(&out->q1);
+
+    for (uint64_t i = out->q1.head; i != out->q1.fresh; i++)
+        n += fifo_at(&out->q1, i)->state != ENTRY_DONE;
+    return n;
+}
+
 uint64_t session_queued(struct session *s)
 {
     lock_take(&s->lock);
-    uint64_t n = s->out ? (s->out->q0.tail - s->out->q0.head) + (s->out->q1.tail - s->out->q1.head)
-                        : 0;
+    uint64_t n = s->out ? outbox_count(s->out) : 0;
     lock_drop(&s->lock);
     return n;
 }

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "core/alias.h"
 #include "core/broker.h"
@@ -103,12 +104,7 @@ static inline void rig_sum(struct rig *r, struct ledger_sum *sum)
 
 static inline bool rig_count_queued(void *total, struct session *s)
 {
-    const struct outbox *out = s->out;
-    if (out) {
-        *(uint64_t *)total += out->q0.tail - out->q0.head;
-        for (uint64_t i = out->q1.head; i != out->q1.tail; i++)
-            *(uint64_t *)total += fifo_at(&out->q1, i)->state != ENTRY_DONE;
-    }
+    *(uint64_t *)total += session_queued(s);
     return true;
 }
 
