@@ -104,25 +104,27 @@ static const struct link_ops link_ops = {.send = link_send, .kick = link_kick};
 
 struct mqtt_out client_out(struct client *c, size_t need)
 {
-    if (c->ctl_len + need > c->ctl_cap) {
-        uint32_t cap = c->ctl_cap ? c->ctl_cap : CTL_FIRST;
-        while (cap < c->ctl_len + need)
+    uint32_t len = c->ctl ? c->ctl->len : 0, cap = c->ctl ? c->ctl->cap : 0;
+
+    if (len + need > cap) {
+        for (cap = cap ? cap : CTL_FIRST; cap < len + need;)
             cap *= 2;
-        c->ctl = xrealloc(c->ctl, cap);
-        c->ctl_cap = cap;
+        c->ctl = xrealloc(c->ctl, sizeof *c->ctl + cap);
+        c->ctl->len = len;
+        c->ctl->cap = cap;
     }
-    return (struct mqtt_out){.ptr = c->ctl + c->ctl_len, .cap = need};
+    return (struct mqtt_out){.ptr = c->ctl->bytes + len, .cap = need};
 }
 
 void client_out_done(struct client *c, const struct mqtt_out *out)
 {
     ASSERT(mqtt_out_fits(out));
-    c->ctl_len += (uint32_t)out->need;
+    c->ctl->len += (uint32_t)out->need;
     if (!c->talking) {
         c->talking = true;
         client_list_add(&c->desk->talking, c);
     }
-    if (c->ctl_len > CTL_HOLD)
+    if (c->ctl->len > CTL_HOLD)
         conn_pause(c->conn);
 }
 
@@ -130,7 +132,6 @@ static void ctl_drop(struct client *c)
 {
     free(c->ctl);
     c->ctl = NULL;
-    c->ctl_len = c->ctl_cap = 0;
 }
 
 /* What was not taken stays, and client_writable() comes back to it. */
@@ -138,7 +139,7 @@ static void ctl_taken(struct client *c, enum link_sent sent)
 {
     if (sent == LINK_BUSY)
         return;
-    bool held = c->ctl_len > CTL_HOLD;
+    bool held = c->ctl && c->ctl->len > CTL_HOLD;
     ctl_drop(c);
     c->unacked = 0;
     if (held && !c->paused && sent != LINK_FAILED)
@@ -147,7 +148,7 @@ static void ctl_taken(struct client *c, enum link_sent sent)
 
 static struct str ctl_of(const struct client *c)
 {
-    return (struct str){(const char *)c->ctl, c->ctl_len};
+    return c->ctl ? (struct str){(const char *)c->ctl->bytes, c->ctl->len} : STR_NONE;
 }
 
 void client_flush(struct client *c)
@@ -243,7 +244,7 @@ static void put_farewell(struct client *c, uint8_t reason, struct str text,
         mqtt_put_connack(&out, &ack, limit);
     }
     ASSERT(mqtt_out_fits(&out));
-    c->ctl_len += (uint32_t)out.need;
+    c->ctl->len += (uint32_t)out.need;
 }
 
 /* May this reason be told in the packet that the state allows? */
@@ -367,9 +368,6 @@ static void client_closed(struct conn *conn, void *owner, enum conn_cause cause)
     entrance_left(c);
     policy_unref(c->policy);
     c->policy = NULL;
-    *c->prev = c->next;
-    if (c->next)
-        c->next->prev = c->prev;
     c->conn = NULL;
     c->gone = true;
     if (atomic_load(&c->pending) == 0)
@@ -443,11 +441,6 @@ static void *client_up(struct conn *conn, void *user)
                             .worker = (uint8_t)w->index,
                             .shareable = conn_shareable(conn)};
     c->heard_ms = w->now_ms;
-    c->next = d->clients;
-    c->prev = &d->clients;
-    if (c->next)
-        c->next->prev = &c->next;
-    d->clients = c;
     c->timer.kind = TIMER_CLIENT;
     wheel_add(loop_wheel(loop), &c->timer, w->now_ms + w->limits->connect_timeout_ms);
     COUNT(w, connections_accepted);

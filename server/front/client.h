@@ -74,6 +74,12 @@ struct client_extra {
     uint32_t connect_len;
 };
 
+/* Control packets on their way out. */
+struct ctl {
+    uint32_t len, cap;
+    uint8_t bytes[];
+};
+
 struct client {
     unsigned magic;
     uint8_t state;         /* enum client_state */
@@ -97,11 +103,9 @@ struct client {
     struct desk *desk;
     const struct policy *policy;
     struct client_extra *extra; /* NULL until needed */
-    uint8_t *ctl;               /* control packets to send, NULL: none */
-    uint32_t ctl_len, ctl_cap;
+    struct ctl *ctl;            /* control packets to send, NULL: none */
     uint64_t heard_ms; /* when the last packet came */
     struct wheel_timer timer;
-    struct client *next, **prev; /* of the desk */
 };
 
 extern const struct conn_handler client_handler;

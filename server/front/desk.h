@@ -34,7 +34,6 @@ struct desk {
     struct client_list talking;   /* have control bytes to send */
     struct client_list replaying; /* have retained messages to get, and room for them */
     struct client_list paused;    /* not read from, for a rate limit or memory pressure */
-    struct client *clients;       /* all of them, linked */
 
     struct wheel_timer tick;  /* armed while somebody is paused */
     uint8_t *topic; /* 64 KB, for topics with the mount point put in front */

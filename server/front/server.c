@@ -323,20 +323,24 @@ int server_reload(struct server *s, const struct server_conf *conf, char *why, s
 
 /* -- The end -- */
 
+static void end_client(void *owner, void *arg)
+{
+    client_end(owner, RC_SHUTTING_DOWN, NULL);
+}
+
 static void end_clients(struct server *s, struct desk *d, void *arg)
 {
-    for (struct client *c = d->clients, *next; c; c = next) {
-        next = c->next;
-        client_end(c, RC_SHUTTING_DOWN, NULL);
-    }
+    loop_each_owner(d->loop, end_client, NULL);
+}
+
+static void close_client(void *owner, void *arg)
+{
+    client_close(owner, CONN_SHUTDOWN);
 }
 
 static void close_clients(struct server *s, struct desk *d, void *arg)
 {
-    for (struct client *c = d->clients, *next; c; c = next) {
-        next = c->next;
-        client_close(c, CONN_SHUTDOWN);
-    }
+    loop_each_owner(d->loop, close_client, NULL);
 }
 
 void server_drain(struct server *s)

@@ -321,3 +321,12 @@ int conn_fd(const struct conn *c)
 {
     return conn_socket(c);
 }
+
+void loop_each_owner(struct loop *l, void (*fn)(void *owner, void *arg), void *arg)
+{
+    for (unsigned i = 0; i < l->conns.count; i++) {
+        struct conn *c = l->conns.items[i];
+        if (c->owner && !(c->flags & CONN_DYING))
+            fn(c->owner, arg);
+    }
+}

@@ -41,7 +41,6 @@ struct listener {
     char *name;
     char address[128];
     struct addr bound;
-    int keepalive;
     const struct conn_handler *handler;
     void *user;
 
@@ -61,6 +60,8 @@ struct listener {
 
     /* The accepting loop's. */
     int fd, spare_fd;
+    unsigned accepts;      /* tried in the last turn that had callers */
+    uint64_t accepted_ms;  /* when that was */
     struct loop *home;
     struct loop_watch *watch;
     struct wheel_timer rest;
@@ -222,16 +223,6 @@ static bool rate_allows(struct listener *l)
     return true;
 }
 
-static void prepare_socket(const struct listener *l, int fd)
-{
-    int on = 1;
-    if (!listener_is_unix(l)) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        if (l->keepalive)
-            setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    }
-}
-
 /* May this caller send a PROXY header?  Whoever reaches a Unix socket was let in by the
  * file's mode. */
 static bool source_trusted(const struct listener *l, const struct sockaddr *from)
@@ -262,7 +253,6 @@ static void admit(struct listener *l, int fd, const struct sockaddr *from)
     } else {
         atomic_fetch_add(&l->connections, 1);
         atomic_fetch_add(&l->refs, 1);
-        prepare_socket(l, fd);
         hand_out(l, fd);
     }
 }
@@ -293,7 +283,13 @@ static void accept_ready(struct loop *loop, int listen_fd, unsigned what, void *
     struct listener *l = arg;
     CHECK(l, LISTENER_MAGIC);
 
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+    /* A lone caller costs one accept: the call that would only say EAGAIN is left out.  In
+     * a storm, when turns follow within a millisecond, each takes twice as many. */
+    bool storm = l->accepted_ms == loop_now_ms(loop);
+    unsigned most = !storm ? 1 : l->accepts < ACCEPTS_PER_TURN ? l->accepts * 2 : ACCEPTS_PER_TURN;
+    l->accepts = most;
+    l->accepted_ms = loop_now_ms(loop);
+    for (unsigned i = 0; i < most; i++) {
         struct addr from = {.len = sizeof from.local};
         int fd = accept4(listen_fd, &from.any, &from.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
@@ -392,6 +388,11 @@ static int bind_socket(struct listener *l, const struct listen_conf *conf, char 
     }
     if (local && prepare_unix(conf, a->local.sun_path, err, errlen) < 0)
         return ERR_SYSTEM;
+    if (!local) { /* accepted sockets inherit both, which saves two calls for each */
+        setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        if (conf->keepalive)
+            setsockopt(l->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
     if (listen(l->fd, conf->backlog ? conf->backlog : DEFAULT_BACKLOG) < 0)
         return say(err, errlen, conf, "listening");
     if (!local) {
@@ -528,7 +529,6 @@ static struct listener *listener_new(const struct listen_conf *conf, struct loop
     atomic_store(&l->refs, 1);
     l->name = str_dup(str_of(conf->name ? conf->name : conf->address));
     l->shape = shape_of(conf);
-    l->keepalive = conf->keepalive;
     l->handler = conf->handler;
     l->user = conf->user;
     l->fd = l->spare_fd = -1;

@@ -103,6 +103,10 @@ struct qsbr_slot *loop_qsbr(struct loop *l);
 /* Any thread: the counters as of now. */
 void loop_stats(const struct loop *l, struct loop_stats *out);
 
+/* Calls fn with the owner of every connection that is up and not being killed.  fn may kill
+ * connections; it must not adopt any. */
+void loop_each_owner(struct loop *l, void (*fn)(void *owner, void *arg), void *arg);
+
 /* Makes the next poll not sleep, so that turn_end() runs again: for work cut into slices. */
 void loop_again(struct loop *l);
 
