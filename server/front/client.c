@@ -442,7 +442,7 @@ static void *client_up(struct conn *conn, void *user)
                             .shareable = conn_shareable(conn)};
     c->heard_ms = w->now_ms;
     c->timer.kind = TIMER_CLIENT;
-    wheel_add(loop_wheel(loop), &c->timer, w->now_ms + w->limits->connect_timeout_ms);
+    wheel_add(loop_wheel(loop), &c->timer, w->now_ms + c->policy->connect_timeout_ms);
     COUNT(w, connections_accepted);
     return c;
 }

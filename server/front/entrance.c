@@ -15,6 +15,7 @@ const struct policy *policy_new(const struct server_listener *conf)
     p->anonymous = conf->anonymous;
     p->username_from_psk = conf->username_from_psk;
     p->versions = conf->versions;
+    p->connect_timeout_ms = conf->connect_timeout_ms;
     p->username_from = conf->username_from;
     if (conf->mount_point && *conf->mount_point) {
         p->mount_point = str_dup(str_of(conf->mount_point));

@@ -19,6 +19,7 @@ struct policy {
     bool anonymous;
     bool username_from_psk;
     unsigned versions; /* VERSION_* */
+    uint32_t connect_timeout_ms;
     enum username_from username_from;
     uint16_t mount_len; /* 0: no mount point */
     char *mount_point;

@@ -122,7 +122,7 @@ end)
 
 local PROXY = [[
   log { level debug; }
-  listener mqtt { bind 127.0.0.1:${port}; proxy_protocol any from 127.0.0.0/8; anonymous allow; }
+  listener mqtt { bind 127.0.0.1:${port}; proxy_protocol any from 127.0.0.0/8; anonymous allow; connect_timeout 3s; }
 ]]
 
 local function v2(command, family, body)
@@ -205,4 +205,16 @@ story("a listener without PROXY takes no header", "MQTT-3.1.0-1/5", function(t)
   local c = t:broker():socket()
   c:send_bytes(good["v1 TCP4"])
   c:expect_closed()
+end)
+
+story("each listener has its own time for the CONNECT", "MQTT-4.8.0-2/3.1.1", function(t)
+  local b = t:broker [[
+    limits { connect_timeout 60s; }
+    listener mqtt { bind 127.0.0.1:${port}; }
+    listener hasty { bind 127.0.0.1:${hasty_port}; connect_timeout 1s; }]]
+  b:wait_listening { port = b.ports.hasty_port }
+  local patient, hasty = b:socket(), b:socket { port = b.ports.hasty_port }
+  hasty:expect_closed(5)
+  patient:send { "CONNECT", id = t.topic }
+  patient:expect { "CONNACK", reason = 0 }
 end)
