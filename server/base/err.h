@@ -16,7 +16,8 @@
     X(ERR_CLOSED, "closed")                                                                        \
     X(ERR_AGAIN, "would block")                                                                    \
     X(ERR_DENIED, "not permitted")                                                                 \
-    X(ERR_PROTOCOL, "the peer broke the protocol")
+    X(ERR_PROTOCOL, "the peer broke the protocol")                                                 \
+    X(ERR_DAMAGED, "stored data is damaged")
 
 #define ERR_ORDINAL(name, text) name##_ORDINAL,
 enum err_ordinal { ERR_OK_ORDINAL, ERR_LIST(ERR_ORDINAL) };

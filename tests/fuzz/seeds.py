@@ -5,6 +5,7 @@ Packets are spelt byte by byte here, on purpose without Skep's own encoder.  Run
 again after adding one; seeds are named, what fuzzing found is named by its hash.
 """
 import os
+import struct
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -132,9 +133,34 @@ def blocks():
     return out
 
 
+def stored_message(topic, payload=b"", more=b"", qos=1, retain=0, expires=0):
+    return struct.pack("<QQIIHBB", expires, 7, len(payload), len(more), len(topic), qos, retain) + topic + payload + more
+
+
+def records():
+    """type, flags, body: see server/store/record.h"""
+    message, target = stored_message(b"a/b", b"hello", b"\x01\x01"), struct.pack("<QQIHBB", 5, 9, 1, 0, 1, 0)
+    session = struct.pack("<QIBBHH", 5, 60, 5, 1, 2, 1) + b"idu"
+    sub = struct.pack("<QIBBH", 5, 1, 2, 0, 3) + b"a/#"
+    out = {
+        "commit": b"\x01\x00" + bytes(16),
+        "pub": b"\x02\x00" + struct.pack("<QIHH", 0, 2, 0, 0) + message + target * 2,
+        "pub-keep": b"\x02\x01" + struct.pack("<QIHH", 0, 0, 0, 0) + stored_message(b"t", retain=1),
+        "pub-inbound": b"\x02\x02" + struct.pack("<QIHH", 5, 1, 77, 0) + message + target,
+        "ack": b"\x03\x00" + struct.pack("<QQI", 5, 9, 3), "release": b"\x04\x00" + struct.pack("<QQI", 5, 9, 1),
+        "received": b"\x05\x00" + struct.pack("<QH", 5, 1), "session": b"\x06\x00" + session,
+        "end": b"\x07\x00" + struct.pack("<Q", 5), "away": b"\x08\x00" + struct.pack("<QQQ", 5, 1, 2),
+        "sub": b"\x09\x00" + sub, "unsub": b"\x0a\x00" + sub, "will": b"\x0b\x00" + struct.pack("<QII", 5, 1, 2) + message,
+        "will-gone": b"\x0b\x01" + struct.pack("<QII", 5, 0, 0), "unknown": b"\xff\x80abc",
+    }
+    out["pub-lie"] = out["pub"][:10] + b"\xff\xff\xff\xff" + out["pub"][14:]
+    return out
+
+
 def main():
     sets = {"packet%d" % v: packets(v) for v in (31, 311, 50)}
     sets["topic"] = topics()
+    sets["store_record"] = records()
     sets["prop"] = blocks()
     for target, seeds in sets.items():
         folder = os.path.join(HERE, "corpus", target)
