@@ -119,6 +119,7 @@ story("frames that break the WebSocket rules end the connection", "MQTT-6.0.0-1/
     ["a new message within one"] = ws.frame(ws.BINARY, "\xc0", { fin = false }) .. ws.frame(ws.BINARY, "\0"),
     ["a fragmented control frame"] = ws.frame(ws.PING, "x", { fin = false }),
     ["a control frame of 126 bytes"] = ws.frame(ws.PING, ("x"):rep(126)),
+    ["a length in more bytes than needed"] = ws.frame(ws.BINARY, ping, { wide = true }),
     ["the highest length bit"] = "\x82\xff\x80" .. ("\0"):rep(7) .. "mask",
     ["a close frame of one byte"] = ws.frame(ws.CLOSE, "x"),
   } do
@@ -142,9 +143,6 @@ story("a large frame with a 64-bit length is taken", "MQTT-6.0.0-2", function(t)
   local payload = ("0123456789"):rep(20000)
   c:publish { topic = t.topic, payload = payload }
   t:check(c:receive().payload == payload, "the payload changed")
-  -- lengths in more bytes than needed are legal when masked and small
-  c.stream.lower:send(ws.frame(ws.BINARY, mqtt.encode({ "PINGREQ" }, 5), { wide = true }))
-  c:expect { "PINGRESP" }
 end)
 
 story("a close frame is answered and ends the connection", "MQTT-6.0.0-1/5", function(t)
