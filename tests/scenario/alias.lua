@@ -12,7 +12,8 @@ story("5: an alias stands for the topic it was given with", "MQTT-3.3.2-12/5", f
     c:receive { topic = topic, payload = "set", properties = { topic_alias = false } }
   end
   for alias = maximum, 1, -1 do
-    c:publish { topic = "", payload = "used", qos = alias % 3, properties = { topic_alias = alias } }
+    c:publish { topic = "", payload = "used", qos = alias % 3,
+      properties = { topic_alias = alias } }
     c:receive { topic = t.topic .. "/" .. alias, payload = "used" }
   end
   c:publish { topic = t.topic .. "/new", payload = "moved", properties = { topic_alias = 1 } }
@@ -33,7 +34,8 @@ story("5: an alias above the announced maximum ends the connection with 0x94",
   for _, beyond in ipairs { 1, 65535 } do
     local c = b:join()
     local maximum = c.connack.properties.topic_alias_maximum
-    c:send { "PUBLISH", topic = t.topic, properties = { topic_alias = math.min(65535, maximum + beyond) } }
+    c:send { "PUBLISH", topic = t.topic, properties = { topic_alias = math.min(65535,
+      maximum + beyond) } }
     c:expect_dropped(0x94)
   end
 end)
@@ -47,7 +49,8 @@ story("5: with aliases switched off none is announced and any ends the connectio
   c:expect_dropped(0x94)
 end)
 
-story("5: the maximum is what the configuration says", "MQTT-3.3.2-12/5 MQTT-3.2.2-17/5", function(t)
+story("5: the maximum is what the configuration says", "MQTT-3.3.2-12/5 MQTT-3.2.2-17/5",
+  function(t)
   local b = t:broker "limits { topic_alias_maximum 1; }"
   local c = b:join()
   t:equal(c.connack.properties.topic_alias_maximum, 1, "the maximum")
@@ -81,7 +84,8 @@ story("5: an empty topic without an alias is an error", "MQTT-4.7.3-1", function
   c:expect_dropped { 0x81, 0x82, 0x90 }
 end)
 
-story("5: no alias goes out to a client that gave no maximum, or 0", "MQTT-3.1.2-27/5 MQTT-3.3.2-11/5", function(t)
+story("5: no alias goes out to a client that gave no maximum, or 0",
+  "MQTT-3.1.2-27/5 MQTT-3.3.2-11/5", function(t)
   local b = t:broker()
   for _, maximum in ipairs { false, 0 } do
     local c = b:join { properties = { topic_alias_maximum = maximum or nil } }
@@ -112,7 +116,8 @@ story("5: aliases that go out stay within the client's maximum and mean the righ
   end
 end)
 
-story("5: a message sent again after a reconnect does not lean on an old alias", "MQTT-3.3.2-7/5", function(t)
+story("5: a message sent again after a reconnect does not lean on an old alias", "MQTT-3.3.2-7/5",
+  function(t)
   local b = t:broker()
   local keep = { id = t.topic, clean_start = false,
     properties = { session_expiry = 60, topic_alias_maximum = 5 } }

@@ -8,8 +8,10 @@ local function churn(t, b, count)
       properties = { session_expiry = i % 5 == 0 and 1 or 0, topic_alias_maximum = 4 },
       will = i % 4 == 0 and { topic = t.topic .. "/will", payload = "x" } or nil }
     c:subscribe { { t.topic .. "/" .. i % 20, i % 3 }, { t.topic .. "/+/" .. i, 1 } }
-    if version == 5 then c:subscribe { { "$share/g/" .. t.topic .. "/" .. i % 20, 1 }, properties = { subscription_id = i } } end
-    c:publish { topic = t.topic .. "/" .. (i + 7) % 20, payload = ("x"):rep(i % 300), qos = i % 3, retain = i % 10 == 0 }
+    if version == 5 then c:subscribe { { "$share/g/" .. t.topic .. "/" .. i % 20, 1 },
+      properties = { subscription_id = i } } end
+    c:publish { topic = t.topic .. "/" .. (i + 7) % 20, payload = ("x"):rep(i % 300), qos = i % 3,
+      retain = i % 10 == 0 }
     if i % 3 == 0 then c:unsubscribe(t.topic .. "/" .. i % 20) end
     if i % 4 == 0 then c:abort() elseif i % 4 == 1 then c:close() else
       c:send { "DISCONNECT" }
@@ -17,9 +19,11 @@ local function churn(t, b, count)
     end
   end
   -- sessions that were stored, and retained messages, go too
-  for i = 0, 49 do b:join { version = 4, id = t.topic .. "/" .. i, clean_start = true }:disconnect() end
+  for i = 0, 49 do b:join { version = 4, id = t.topic .. "/" .. i,
+    clean_start = true }:disconnect() end
   local c = b:join()
-  for i = 0, 19 do c:publish { topic = t.topic .. "/" .. i, payload = "", retain = true, qos = 1 } end
+  for i = 0, 19 do c:publish { topic = t.topic .. "/" .. i, payload = "", retain = true,
+    qos = 1 } end
   c:disconnect()
 end
 

@@ -32,7 +32,8 @@ local function file(t, text)
 end
 
 story("-t accepts a good configuration without starting", "MQTT-7.0.0-2/3.1.1", function(t)
-  local code, text = run(t, "-t", "-c", file(t, "threads 1;\ndata_dir data;\nlistener mqtt { bind 127.0.0.1:1; }\n"))
+  local code, text = run(t, "-t", "-c", file(t,
+    "threads 1;\ndata_dir data;\nlistener mqtt { bind 127.0.0.1:1; }\n"))
   t:equal(code, 0, "the exit status")
   t:check(not text:find("error"), text)
   host.remove_tree(t.dir)
@@ -44,8 +45,10 @@ story("-t names file, line and column, and a near name", "MQTT-7.0.0-2/3.1.1", f
   t:check(code ~= 0, "a misspelt directive was accepted")
   t:check(text:find("skep.conf:3:3", 1, true), "no place in: %s", text)
   t:check(text:find("max_packet", 1, true), "no hint in: %s", text)
-  for _, bad in ipairs { "threads many;", "limits { max_packet 1q; }", "listener mqtt { }", "threads 1", "limits { ",
-    "limits { receive_maximum 0; }", "limits { receive_maximum 70000; }", "nonsense;", "}", "threads 1; threads 2;" } do
+  for _, bad in ipairs { "threads many;", "limits { max_packet 1q; }", "listener mqtt { }",
+    "threads 1", "limits { ",
+    "limits { receive_maximum 0; }", "limits { receive_maximum 70000; }", "nonsense;", "}",
+      "threads 1; threads 2;" } do
     code, text = run(t, "-t", "-c", file(t, bad .. "\n"))
     t:check(code ~= 0, "accepted: %s", bad)
     t:check(text:find("skep.conf:%d+"), "no place for %s in: %s", bad, text)
@@ -73,7 +76,8 @@ story("limits are reloaded; clients stay", "MQTT-3.2.2-15/5", function(t)
   t:equal(old.connack.properties.maximum_packet_size, 8192, "before")
   b:reload "limits { max_packet 16k; }"
   local deadline, size = t:now() + 10, nil
-  repeat size = b:join().connack.properties.maximum_packet_size until size == 16384 or t:now() > deadline
+  repeat size = b:join().connack.properties.maximum_packet_size until size == 16384
+    or t:now() > deadline
   t:equal(size, 16384, "afterwards")
   old:ping()
 end)
@@ -128,7 +132,8 @@ end)
 
 story("a port that is taken stops the start in words", "MQTT-7.0.0-2/3.1.1", function(t)
   local b = t:own_broker()
-  local code, text = run(t, "-c", file(t, ("data_dir %s;\nlistener mqtt { bind 127.0.0.1:%d; }\n"):format(t.dir or "data",
+  local code, text = run(t, "-c", file(t,
+    ("data_dir %s;\nlistener mqtt { bind 127.0.0.1:%d; }\n"):format(t.dir or "data",
     b.ports.port)))
   t:check(code ~= 0, "it started")
   t:check(text:find(tostring(b.ports.port), 1, true), "it said: %s", text)
@@ -155,7 +160,8 @@ story("$SYS topics tell the broker's figures under the customary names", "MQTT-4
   local seen = {}
   local deadline = t:now() + 8
   local wanted = { "$SYS/broker/version", "$SYS/broker/uptime", "$SYS/broker/clients/connected",
-    "$SYS/broker/messages/received", "$SYS/broker/publish/messages/sent", "$SYS/broker/bytes/received" }
+    "$SYS/broker/messages/received", "$SYS/broker/publish/messages/sent",
+      "$SYS/broker/bytes/received" }
   local function all()
     for _, name in ipairs(wanted) do
       if not seen[name] then return false end
@@ -175,7 +181,8 @@ story.both("nobody publishes to $SYS", "MQTT-4.7.2-1", function(t, version)
   local watcher = b:join()
   watcher:subscribe("$SYS/forged/" .. t.topic, 1)
   local c = b:join()
-  local ack = c:publish { topic = "$SYS/forged/" .. t.topic, payload = "forged", qos = 1, retain = true }
+  local ack = c:publish { topic = "$SYS/forged/" .. t.topic, payload = "forged", qos = 1,
+    retain = true }
   if version == 5 then t:equal(ack.reason, 0x87, "PUBACK") end
   c:ping()
   watcher:expect_nothing()

@@ -18,7 +18,8 @@ local early = {
   { "CONNACK", body = "\0\0" }, { "AUTH" },
 }
 
-story.both("anything but CONNECT as the first packet ends the connection", "MQTT-3.1.0-1", function(t)
+story.both("anything but CONNECT as the first packet ends the connection", "MQTT-3.1.0-1",
+  function(t)
   local b = t:broker()
   for _, packet in ipairs(early) do
     local c = b:socket()
@@ -54,7 +55,8 @@ story.both("an unknown protocol name is turned away", "MQTT-3.1.2-1", function(t
   for _, name in ipairs { "MQTt", "mqtt", "MQTTX", "", "HTTP", "MQ" } do
     local c = b:client { protocol = name }
     local got = c:try_next()
-    t:check(not got or got[1] == "CONNACK" and (got.reason == 0x84 or got.reason == 1), "got %s", wire.show(got))
+    t:check(not got or got[1] == "CONNACK" and (got.reason == 0x84 or got.reason == 1), "got %s",
+      wire.show(got))
     c:expect_closed()
   end
 end)
@@ -125,7 +127,8 @@ story.both("a CONNECT cut short anywhere is malformed",
 end)
 
 story.both("bytes after the last field of CONNECT are malformed",
-  "MQTT-3.1.4-1 MQTT-3.1.2-16/5 MQTT-3.1.2-18/5 MQTT-3.1.2-18/3.1.1 MQTT-3.1.2-20/3.1.1", function(t)
+  "MQTT-3.1.4-1 MQTT-3.1.2-16/5 MQTT-3.1.2-18/5 MQTT-3.1.2-18/3.1.1 MQTT-3.1.2-20/3.1.1",
+    function(t)
   local b = t:broker()
   b:client { tail = "x" }:expect_refused(0x81)
   b:client { tail = wire.str("no user name was announced") }:expect_refused(0x81)
@@ -133,7 +136,8 @@ story.both("bytes after the last field of CONNECT are malformed",
 end)
 
 story.both("a refused CONNECT is not followed by anything it brought along",
-  "MQTT-3.1.4-5/3.1.1 MQTT-3.1.4-6/5 MQTT-4.13.2-1/5 MQTT-3.2.2-7/5 MQTT-3.2.2-5/3.1.1", function(t, version)
+  "MQTT-3.1.4-5/3.1.1 MQTT-3.1.4-6/5 MQTT-4.13.2-1/5 MQTT-3.2.2-7/5 MQTT-3.2.2-5/3.1.1",
+    function(t, version)
   local b = t:broker()
   local watcher = b:join()
   watcher:subscribe(t.topic)
@@ -162,7 +166,8 @@ end)
 story.both("the client id must be valid UTF-8", "MQTT-3.1.3-4 MQTT-1.5.3-1/3.1.1 MQTT-1.5.4-1/5",
   function(t)
   local b = t:broker()
-  for _, id in ipairs { "a\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "a\0b" } do
+  for _, id in ipairs { "a\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82",
+    "a\0b" } do
     b:client { id = id }:expect_refused { 0x81, 0x85 }
   end
 end)
@@ -176,7 +181,8 @@ story.both("client ids of 1 to 23 digits and letters are accepted", "MQTT-3.1.3-
   end
 end, { alone = true })
 
-story.both("client ids of any other UTF-8 are accepted too, long ones included", "MQTT-3.1.3-2", function(t)
+story.both("client ids of any other UTF-8 are accepted too, long ones included", "MQTT-3.1.3-2",
+  function(t)
   local b = t:broker()
   for _, id in ipairs { "a b/+#$", "$SYS", "grüße-日本-😀", ("x"):rep(1000), "\xef\xbb\xbfbom" } do
     local c = b:join { id = id .. t.topic }
@@ -187,7 +193,8 @@ story.both("client ids of any other UTF-8 are accepted too, long ones included",
   end
 end)
 
-story("3.1.1: an empty client id with clean session gets a session of its own", "MQTT-3.1.3-6/3.1.1",
+story("3.1.1: an empty client id with clean session gets a session of its own",
+  "MQTT-3.1.3-6/3.1.1",
   function(t)
   local b = t:broker()
   local one = b:join { version = 4, id = "" }
@@ -214,7 +221,8 @@ story("5: an empty client id gets a new one and is told",
   two:ping()
 end)
 
-story("5: an empty client id with clean start 0 is let in under a new id", "MQTT-3.1.3-6/5", function(t)
+story("5: an empty client id with clean start 0 is let in under a new id", "MQTT-3.1.3-6/5",
+  function(t)
   local c = t:broker():client { id = "", clean_start = false }
   c:expect { "CONNACK", reason = 0, session_present = false,
     properties = { assigned_client_id = function(id) return #id > 0 end } }
@@ -232,7 +240,8 @@ story("3.1.1: an empty client id without clean session is refused with 0x02",
   c:expect_closed()
 end)
 
-story("a malformed 3.1.1 CONNECT is closed without CONNACK", "MQTT-3.1.4-1/3.1.1 MQTT-3.2.2-6/3.1.1",
+story("a malformed 3.1.1 CONNECT is closed without CONNACK",
+  "MQTT-3.1.4-1/3.1.1 MQTT-3.2.2-6/3.1.1",
   function(t)
   local b = t:broker()
   for _, bad in ipairs { { connect_flags = 3 }, { flags = 1 }, { tail = "x" }, { id = "\xff" },
@@ -242,9 +251,11 @@ story("a malformed 3.1.1 CONNECT is closed without CONNACK", "MQTT-3.1.4-1/3.1.1
   end
 end)
 
-story("5: every refusal uses a code of the CONNACK table", "MQTT-3.2.2-8/5 MQTT-3.2.2-7/5 MQTT-3.2.2-6/5",
+story("5: every refusal uses a code of the CONNACK table",
+  "MQTT-3.2.2-8/5 MQTT-3.2.2-7/5 MQTT-3.2.2-6/5",
   function(t)
-  -- the decoder of the stories refuses other codes; here each way of being refused is walked through
+  -- the decoder of the stories refuses other codes; here each way of being refused is walked
+  -- through
   local b = t:broker()
   for _, bad in ipairs { { level = 6 }, { connect_flags = 3 }, { tail = "x" }, { id = "\xff" },
     { will = { topic = "a", qos = 3 } }, { will = { topic = "a/#" } }, { protocol = "MQTx" },
@@ -258,7 +269,8 @@ story("5: every refusal uses a code of the CONNACK table", "MQTT-3.2.2-8/5 MQTT-
   end
 end)
 
-story("5: properties of CONNECT with forbidden values are refused", "MQTT-3.1.4-1/5 MQTT-4.13.1-1/5",
+story("5: properties of CONNECT with forbidden values are refused",
+  "MQTT-3.1.4-1/5 MQTT-4.13.1-1/5",
   function(t)
   local b = t:broker()
   local props = require "props"

@@ -2,7 +2,8 @@
 
 local function cause_errors(b, topic)
   local causes = {
-    { "CONNECT", id = topic }, { "PUBLISH", topic = "a/#" }, { "PUBLISH", topic = topic, qos = 3, id = 1 },
+    { "CONNECT", id = topic }, { "PUBLISH", topic = "a/#" }, { "PUBLISH", topic = topic, qos = 3,
+      id = 1 },
     { "SUBSCRIBE", id = 1, filters = {} }, { "SUBSCRIBE", id = 0, filters = { { "a", 0 } } },
     { "UNSUBSCRIBE", id = 1, filters = {} }, { "PUBLISH", topic = "\xff" },
     { "SUBSCRIBE", id = 1, filters = { { "a", options = 3 } } }, { "PINGREQ", flags = 1 },
@@ -33,12 +34,14 @@ story("5: nothing is sent after DISCONNECT", "MQTT-3.14.4-1/5 MQTT-3.14.4-2/5", 
   local c = b:join()
   c:subscribe(t.topic, 1)
   -- what follows the violation in the same write is not answered
-  c:send_bytes(mqtt.encode({ "SUBSCRIBE", id = 1, filters = {} }, 5) .. mqtt.encode({ "PINGREQ" }, 5)
+  c:send_bytes(mqtt.encode({ "SUBSCRIBE", id = 1, filters = {} }, 5) .. mqtt.encode({ "PINGREQ" },
+    5)
     .. mqtt.encode({ "PUBLISH", topic = t.topic, payload = "x", qos = 1, id = 5 }, 5))
   c:expect_dropped { 0x81, 0x82 }
 end)
 
-story.both("what follows a client's DISCONNECT is not carried out", "MQTT-3.14.4-1/5 MQTT-3.14.4-3", function(t, version)
+story.both("what follows a client's DISCONNECT is not carried out",
+  "MQTT-3.14.4-1/5 MQTT-3.14.4-3", function(t, version)
   local mqtt = require "mqtt"
   local b = t:broker()
   local watcher = b:join()
@@ -50,7 +53,8 @@ story.both("what follows a client's DISCONNECT is not carried out", "MQTT-3.14.4
   watcher:expect_nothing()
 end)
 
-story.both("what came before DISCONNECT in the same write is carried out", "MQTT-4.3.1-1", function(t, version)
+story.both("what came before DISCONNECT in the same write is carried out", "MQTT-4.3.1-1",
+  function(t, version)
   local mqtt = require "mqtt"
   local b = t:broker()
   local watcher = b:join()
@@ -74,7 +78,8 @@ story("5: reason codes a client may not send are errors", "MQTT-4.13.1-1/5", fun
   end
 end)
 
-story("5: clients are told when the broker shuts down", "MQTT-3.14.2-1/5 MQTT-3.14.4-2/5", function(t)
+story("5: clients are told when the broker shuts down", "MQTT-3.14.2-1/5 MQTT-3.14.4-2/5",
+  function(t)
   local b = t:own_broker()
   local five, four = b:join { version = 5 }, b:join { version = 4 }
   b:signal "TERM"
@@ -84,7 +89,8 @@ story("5: clients are told when the broker shuts down", "MQTT-3.14.2-1/5 MQTT-3.
   t:check(how == "exit" and code == 0, "ended with %s %s", how, code)
 end)
 
-story.both("a broker told to stop publishes no will twice and ends with status 0", "MQTT-4.8.0-2/3.1.1", function(t)
+story.both("a broker told to stop publishes no will twice and ends with status 0",
+  "MQTT-4.8.0-2/3.1.1", function(t)
   local b = t:own_broker()
   local began = t:now()
   for i = 1, 20 do

@@ -28,7 +28,8 @@ story("5: the interval is passed on less the time spent waiting", "MQTT-3.3.2-6/
   c:disconnect()
   local live = b:join()
   live:subscribe(t.topic, 0)
-  b:join():publish { topic = t.topic, payload = "x", qos = 1, properties = { message_expiry = 1000 } }
+  b:join():publish { topic = t.topic, payload = "x", qos = 1,
+    properties = { message_expiry = 1000 } }
   live:receive { properties = { message_expiry = any { 999, 1000 } } }
   t:pass(2)
   c = b:join(keep(t))
@@ -53,7 +54,8 @@ end)
 story("5: an interval of 0xFFFFFFFF is passed on", "MQTT-3.3.2-6/5", function(t)
   local c = t:broker():join()
   c:subscribe(t.topic, 1)
-  c:publish { topic = t.topic, payload = "x", qos = 1, properties = { message_expiry = 0xFFFFFFFF } }
+  c:publish { topic = t.topic, payload = "x", qos = 1,
+    properties = { message_expiry = 0xFFFFFFFF } }
   c:receive { properties = { message_expiry = any { 0xFFFFFFFF, 0xFFFFFFFE } } }
 end)
 

@@ -53,7 +53,8 @@ story("5: with a used-up quota every other packet is read and answered",
   c:receive { payload = "two" }
 end)
 
-story("5: PUBREC below 0x80 does not free the quota, PUBCOMP does", "MQTT-4.9.0-2/5 MQTT-3.3.4-9/5", function(t)
+story("5: PUBREC below 0x80 does not free the quota, PUBCOMP does",
+  "MQTT-4.9.0-2/5 MQTT-3.3.4-9/5", function(t)
   local b = t:broker()
   local c = b:join { properties = { receive_maximum = 1 } }
   c:subscribe(t.topic, 2)
@@ -90,7 +91,8 @@ story("5: the quota starts anew with each connection", "MQTT-4.9.0-1/5", functio
   c:expect_nothing()
 end)
 
-story("5: a client that exceeds the announced receive maximum is dropped with 0x93", "MQTT-3.3.4-7/5", function(t)
+story("5: a client that exceeds the announced receive maximum is dropped with 0x93",
+  "MQTT-3.3.4-7/5", function(t)
   local b = t:broker "limits { receive_maximum 4; }"
   local c = b:join()
   t:equal(c.connack.properties.receive_maximum, 4, "receive maximum")
@@ -106,7 +108,8 @@ story("5: up to the receive maximum everything goes, again and again", "MQTT-3.3
   local b = t:broker "limits { receive_maximum 4; }"
   local c = b:join()
   for round = 1, 10 do
-    for id = 1, 4 do c:send { "PUBLISH", topic = t.topic, payload = "x", qos = 2, id = round * 10 + id } end
+    for id = 1, 4 do c:send { "PUBLISH", topic = t.topic, payload = "x", qos = 2,
+      id = round * 10 + id } end
     for id = 1, 4 do c:expect { "PUBREC", id = round * 10 + id } end
     c:publish { topic = t.topic, payload = "QoS 0 does not count" }
     for id = 1, 4 do c:send { "PUBREL", id = round * 10 + id } end
@@ -125,7 +128,8 @@ story("5: a receive maximum of 1 works both ways", "MQTT-4.9.0-1/5 MQTT-3.3.4-7/
   end
 end)
 
-story.both("what exceeds a client's window waits and is not dropped", "MQTT-4.9.0-2/5 MQTT-4.5.0-1", function(t)
+story.both("what exceeds a client's window waits and is not dropped",
+  "MQTT-4.9.0-2/5 MQTT-4.5.0-1", function(t)
   local b = t:broker()
   local c, p = b:join(), b:join()
   c:subscribe(t.topic, 1)

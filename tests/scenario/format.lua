@@ -96,11 +96,13 @@ story("5: a byte order mark in properties is passed on", "MQTT-1.5.4-3/5", funct
   local c = t:broker():join()
   c:subscribe(t.topic)
   local mark = "\xef\xbb\xbf"
-  c:publish { topic = t.topic, properties = { content_type = mark .. "x", user = { { mark, mark } } } }
+  c:publish { topic = t.topic, properties = { content_type = mark .. "x", user = { { mark,
+    mark } } } }
   c:receive { properties = { content_type = mark .. "x", user = { { mark, mark } } } }
 end)
 
-story.both("every code point that MQTT allows travels unchanged", "MQTT-3.3.2-1 MQTT-4.7.3-4", function(t)
+story.both("every code point that MQTT allows travels unchanged", "MQTT-3.3.2-1 MQTT-4.7.3-4",
+  function(t)
   local c = t:broker():join()
   local samples = { "~", "\u{a0}", "\u{7ff}", "\u{800}", "\u{d7ff}", "\u{e000}", "\u{fffd}",
     "\u{10000}", "\u{10fffd}", "e\u{301}", "\u{e9}" }
@@ -131,11 +133,13 @@ story("5: an over-long variable byte integer is malformed", "MQTT-1.5.5-1/5", fu
   c:send { "PUBLISH", body = wire.str(t.topic) .. "\x80\x00" .. "x" }
   c:expect_dropped(0x81)
   c = b:join() -- a subscription identifier
-  c:send { "SUBSCRIBE", id = 1, filters = { { t.topic, 0 } }, properties = { raw = "\x0b\x81\x00" } }
+  c:send { "SUBSCRIBE", id = 1, filters = { { t.topic, 0 } },
+    properties = { raw = "\x0b\x81\x00" } }
   c:expect_dropped { 0x81, 0x82 }
 end)
 
-story.both("a remaining length of five bytes is malformed", "MQTT-1.5.5-1/5 MQTT-4.8.0-1/3.1.1", function(t)
+story.both("a remaining length of five bytes is malformed", "MQTT-1.5.5-1/5 MQTT-4.8.0-1/3.1.1",
+  function(t)
   local b = t:broker()
   local c = b:join()
   c:send { "PUBLISH", length = "\xff\xff\xff\xff\x01", body = "" }
@@ -149,7 +153,8 @@ story("5: the broker writes lengths in the fewest bytes", "MQTT-1.5.5-1/5", func
   -- the decoder of the stories raises on any other form; these sizes lie on the borders
   local c = t:broker():join { properties = { maximum_packet_size = 300000 } }
   c:subscribe(t.topic)
-  for _, size in ipairs { 0, 100, 110, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 16370, 16384 } do
+  for _, size in ipairs { 0, 100, 110, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 16370,
+    16384 } do
     c:publish { topic = t.topic, payload = ("x"):rep(size) }
     c:receive { payload = ("x"):rep(size) }
   end
@@ -167,7 +172,8 @@ local fixed = {
 }
 
 story.both("reserved header flags end the connection",
-  "MQTT-2.2.2-2/3.1.1 MQTT-2.1.3-1/5 MQTT-3.6.1-1 MQTT-3.8.1-1 MQTT-3.10.1-1 MQTT-3.14.1-1", function(t)
+  "MQTT-2.2.2-2/3.1.1 MQTT-2.1.3-1/5 MQTT-3.6.1-1 MQTT-3.8.1-1 MQTT-3.10.1-1 MQTT-3.14.1-1",
+    function(t)
   local b = t:broker()
   for name, fields in pairs(fixed) do
     local right = (name == "PUBREL" or name == "SUBSCRIBE" or name == "UNSUBSCRIBE") and 2 or 0
@@ -192,10 +198,12 @@ story("5: AUTH with header flags is malformed", "MQTT-3.15.1-1/5", function(t)
   end
 end)
 
-story.both("packet types a client never sends end the connection", "MQTT-2.1.3-1/5 MQTT-4.8.0-1/3.1.1",
+story.both("packet types a client never sends end the connection",
+  "MQTT-2.1.3-1/5 MQTT-4.8.0-1/3.1.1",
   function(t, version)
   local b = t:broker()
-  local list = { "\x00\x00", "\x20\x02\x00\x00", "\x90\x03\x00\x01\x00", "\xb0\x02\x00\x01", "\xd0\x00" }
+  local list = { "\x00\x00", "\x20\x02\x00\x00", "\x90\x03\x00\x01\x00", "\xb0\x02\x00\x01",
+    "\xd0\x00" }
   if version == 4 then list[#list + 1] = "\xf0\x00" end
   for _, bytes in ipairs(list) do
     local c = b:join()
@@ -217,7 +225,8 @@ story.both("the broker's own header flags are those of the table",
   c:ping()
 end)
 
-story("5: packets without properties carry a zero length or none at all", "MQTT-2.2.2-1/5", function(t)
+story("5: packets without properties carry a zero length or none at all", "MQTT-2.2.2-1/5",
+  function(t)
   local c = t:broker():join()
   local ack = c:subscribe(t.topic, 1)
   t:equal(ack.bytes:byte(5), 0, "property length of SUBACK")
@@ -236,8 +245,10 @@ end)
 story.both("packet id 0 ends the connection", "MQTT-2.3.1-1/3.1.1 MQTT-2.2.1-4/5", function(t)
   local b = t:broker()
   for _, packet in ipairs {
-    { "PUBLISH", topic = t.topic, qos = 1, id = 0 }, { "PUBLISH", topic = t.topic, qos = 2, id = 0 },
-    { "SUBSCRIBE", id = 0, filters = { { t.topic, 0 } } }, { "UNSUBSCRIBE", id = 0, filters = { t.topic } },
+    { "PUBLISH", topic = t.topic, qos = 1, id = 0 }, { "PUBLISH", topic = t.topic, qos = 2,
+      id = 0 },
+    { "SUBSCRIBE", id = 0, filters = { { t.topic, 0 } } }, { "UNSUBSCRIBE", id = 0,
+      filters = { t.topic } },
   } do
     local c = b:join()
     c:send(packet)
@@ -252,7 +263,8 @@ story.both("packets too short or too long for their type are malformed",
     { "PUBLISH", body = "" }, { "PUBLISH", body = "\0" }, { "PUBLISH", body = "\0\5abc" },
     { "PUBLISH", flags = 2, body = "\0\1a\0" }, { "PUBACK", body = "" }, { "PUBACK", body = "\0" },
     { "PUBREC", body = "\1" }, { "PUBREL", body = "\1" }, { "PUBCOMP", body = "" },
-    { "SUBSCRIBE", body = "\0" }, { "SUBSCRIBE", body = wire.u16(1) .. (version == 5 and "\0" or "") .. "\0\1a" },
+    { "SUBSCRIBE", body = "\0" }, { "SUBSCRIBE", body = wire.u16(1) .. (version == 5 and "\0"
+      or "") .. "\0\1a" },
     { "UNSUBSCRIBE", body = wire.u16(1) .. (version == 5 and "\0" or "") .. "\0\9a" },
     { "PINGREQ", body = "x" }, { "PINGREQ", body = "\0\0" },
   }
@@ -302,7 +314,8 @@ story("5: a property that has no place in its packet is an error", "MQTT-4.13.1-
   local props = require "props"
   local b = t:broker()
   local topic = t.topic
-  local function sub(raw) return { "SUBSCRIBE", id = 1, filters = { { topic, 0 } }, properties = raw } end
+  local function sub(raw) return { "SUBSCRIBE", id = 1, filters = { { topic, 0 } },
+    properties = raw } end
   for _, packet in ipairs {
     { "PUBLISH", topic = topic, properties = props.one("session_expiry", 1) },
     { "PUBLISH", topic = topic, properties = props.one("reason_string", "x") },

@@ -19,7 +19,8 @@ local function healthy(t, b, worst)
   end
 end
 
-story("a CONNECT that drips is cut off after the connect timeout", "MQTT-4.8.0-2/3.1.1 MQTT-4.13.1-1/5", function(t)
+story("a CONNECT that drips is cut off after the connect timeout",
+  "MQTT-4.8.0-2/3.1.1 MQTT-4.13.1-1/5", function(t)
   local b = t:broker "limits { connect_timeout 1s; }"
   local check = healthy(t, b)
   local bytes = mqtt.encode({ "CONNECT", id = t.topic, username = ("u"):rep(100) }, 5)
@@ -49,7 +50,8 @@ story("a connection that says nothing is cut off too", "MQTT-4.8.0-2/3.1.1", fun
   t:check(took >= 0.95 and took < 3, "cut off after %.1f s", took)
 end)
 
-story("a huge announced length costs nothing before its bytes arrive", "MQTT-4.8.0-2/3.1.1", function(t)
+story("a huge announced length costs nothing before its bytes arrive", "MQTT-4.8.0-2/3.1.1",
+  function(t)
   local b = t:own_broker("", { lean = true })
   local check = healthy(t, b)
   check(5)
@@ -78,21 +80,26 @@ story.both("a CONNECT of a megabyte is refused", "MQTT-3.1.4-1", function(t)
   c:expect_refused { 0x81, 0x95 }
 end)
 
-story.both("a topic of ten thousand levels is refused, in all places", "MQTT-4.7.3-3", function(t, version)
+story.both("a topic of ten thousand levels is refused, in all places", "MQTT-4.7.3-3", function(t,
+  version)
   local b = t:broker()
   local check = healthy(t, b)
   local deep = ("a/"):rep(10000)
   for _, packet in ipairs {
-    { "PUBLISH", topic = deep, payload = "x" }, { "PUBLISH", topic = deep, payload = "x", retain = true },
-    { "SUBSCRIBE", id = 1, filters = { { deep, 0 } } }, { "SUBSCRIBE", id = 1, filters = { { ("+/"):rep(10000), 0 } } },
-    { "SUBSCRIBE", id = 1, filters = { { ("/"):rep(60000), 0 } } }, { "UNSUBSCRIBE", id = 1, filters = { deep } },
+    { "PUBLISH", topic = deep, payload = "x" }, { "PUBLISH", topic = deep, payload = "x",
+      retain = true },
+    { "SUBSCRIBE", id = 1, filters = { { deep, 0 } } }, { "SUBSCRIBE", id = 1,
+      filters = { { ("+/"):rep(10000), 0 } } },
+    { "SUBSCRIBE", id = 1, filters = { { ("/"):rep(60000), 0 } } }, { "UNSUBSCRIBE", id = 1,
+      filters = { deep } },
   } do
     local c = b:join()
     c:send(packet)
     local got = c:try_next(5)
     t:check(not got and c.ended or got and (got[1] == "DISCONNECT"
       or got[1] == "SUBACK" and got.codes[1] >= 0x80
-      or got[1] == "UNSUBACK"), "%s: got %s", packet[1], got and require("wire").show(got) or "silence")
+      or got[1] == "UNSUBACK"), "%s: got %s", packet[1], got and require("wire").show(got)
+        or "silence")
     check(2)
   end
   local c = b:client { will = { topic = deep, payload = "x" } }
@@ -100,7 +107,8 @@ story.both("a topic of ten thousand levels is refused, in all places", "MQTT-4.7
   t:check(not got or got.reason >= 1, "a will to such a topic was taken")
 end)
 
-story("garbage of every kind ends its own connection and nothing else", "MQTT-4.8.0-1/3.1.1 MQTT-4.13.1-1/5", function(t)
+story("garbage of every kind ends its own connection and nothing else",
+  "MQTT-4.8.0-1/3.1.1 MQTT-4.13.1-1/5", function(t)
   local b = t:broker()
   local check = healthy(t, b)
   math.randomseed(20261122)
@@ -113,10 +121,13 @@ story("garbage of every kind ends its own connection and nothing else", "MQTT-4.
     if i % 50 == 0 then check(2) end
   end
   for i = 1, 300 do -- almost right: one byte of a good packet changed
-    local good = mqtt.encode({ "CONNECT", id = t.topic, username = "u", password = "p", properties = { session_expiry = 5 },
+    local good = mqtt.encode({ "CONNECT", id = t.topic, username = "u", password = "p",
+      properties = { session_expiry = 5 },
       will = { topic = "a", payload = "b", qos = 1 } }, 5)
-      .. mqtt.encode({ "SUBSCRIBE", id = 1, filters = { { t.topic .. "/" .. i, 1 } }, properties = { subscription_id = 3 } }, 5)
-      .. mqtt.encode({ "PUBLISH", topic = t.topic, payload = "x", qos = 2, id = 4, properties = { topic_alias = 1,
+      .. mqtt.encode({ "SUBSCRIBE", id = 1, filters = { { t.topic .. "/" .. i, 1 } },
+        properties = { subscription_id = 3 } }, 5)
+      .. mqtt.encode({ "PUBLISH", topic = t.topic, payload = "x", qos = 2, id = 4,
+        properties = { topic_alias = 1,
         user = { { "a", "b" } }, message_expiry = 7 } }, 5)
       .. mqtt.encode({ "PUBREL", id = 4, reason = 0 }, 5)
     local at = math.random(1, #good)
@@ -130,7 +141,8 @@ story("garbage of every kind ends its own connection and nothing else", "MQTT-4.
   check(5)
 end, { alone = true })
 
-story("half-open connections by the hundred do not keep others out", "MQTT-4.8.0-2/3.1.1", function(t)
+story("half-open connections by the hundred do not keep others out", "MQTT-4.8.0-2/3.1.1",
+  function(t)
   local b = t:broker "limits { connect_timeout 5s; }"
   local check = healthy(t, b)
   local flood = {}
@@ -141,8 +153,10 @@ story("half-open connections by the hundred do not keep others out", "MQTT-4.8.0
   check(5)
 end, { alone = true })
 
-story("a subscriber that stops reading costs a bounded queue and no other client", "MQTT-4.9.0-3/5", function(t)
-  local b = t:own_broker("limits { qos0_queue_bytes 256k; max_queue_messages 100; }", { lean = true })
+story("a subscriber that stops reading costs a bounded queue and no other client",
+  "MQTT-4.9.0-3/5", function(t)
+  local b = t:own_broker("limits { qos0_queue_bytes 256k; max_queue_messages 100; }",
+    { lean = true })
   local check = healthy(t, b)
   check(5)
   local sleepers = {}
@@ -168,13 +182,15 @@ story("a subscriber that stops reading costs a bounded queue and no other client
   check(10)
 end, { alone = true })
 
-story("a publisher that never reads its acknowledgements is not read from for ever", "MQTT-4.9.0-3/5", function(t)
+story("a publisher that never reads its acknowledgements is not read from for ever",
+  "MQTT-4.9.0-3/5", function(t)
   local b = t:own_broker("", { lean = true })
   local check = healthy(t, b)
   check(5)
   local before = b:rss()
   local c = b:join { version = 4, narrow = 4096 }
-  local one = mqtt.encode({ "PUBLISH", topic = t.topic .. "/acks", payload = "x", qos = 1, id = 7 }, 4)
+  local one = mqtt.encode({ "PUBLISH", topic = t.topic .. "/acks", payload = "x", qos = 1,
+    id = 7 }, 4)
     .. mqtt.encode({ "PINGREQ" }, 4)
   local many, taken = one:rep(2000), 0
   for _ = 1, 400 do
@@ -197,12 +213,14 @@ story("a flood of user properties is bounded", "MQTT-4.13.1-1/5", function(t)
   local pair = require("props").one("user", { "k", "" })
   local c = b:join()
   for _ = 1, 20 do
-    c:send { "PUBLISH", topic = t.topic, payload = "x", properties = pair:rep(150000) } -- 900 KB of pairs
+    c:send { "PUBLISH", topic = t.topic, payload = "x",
+      properties = pair:rep(150000) } -- 900 KB of pairs
     check(1)
   end
   c:ping()
   local refused = b:client { properties = pair:rep(150000) } -- beyond what a CONNECT may hold
-  t:check((refused:try_next() or { reason = 0x95 }).reason >= 0x80, "a CONNECT of 900 KB was let in")
+  t:check((refused:try_next() or { reason = 0x95 }).reason >= 0x80,
+    "a CONNECT of 900 KB was let in")
   check(5)
   local grown = b:rss() - before
   t:check(grown < 32000, "resident memory grew by %d KB", grown)
@@ -237,11 +255,14 @@ story("aliases, ids and sessions in a whirl", "MQTT-3.3.2-7/5 MQTT-4.13.1-1/5", 
   local check = healthy(t, b)
   for i = 1, 100 do
     local c = b:client { id = t.topic .. i % 7, clean_start = i % 3 == 0,
-      properties = { session_expiry = i % 4, receive_maximum = 1 + i % 5, topic_alias_maximum = i % 6 } }
+      properties = { session_expiry = i % 4, receive_maximum = 1 + i % 5,
+        topic_alias_maximum = i % 6 } }
     local bytes = ""
     for n = 1, 10 do
-      bytes = bytes .. mqtt.encode({ "SUBSCRIBE", id = n, filters = { { t.topic .. "/#", n % 3 } } }, 5)
-        .. mqtt.encode({ "PUBLISH", topic = n % 2 == 0 and t.topic .. "/" .. n or t.topic, payload = "w",
+      bytes = bytes .. mqtt.encode({ "SUBSCRIBE", id = n, filters = { { t.topic .. "/#",
+        n % 3 } } }, 5)
+        .. mqtt.encode({ "PUBLISH", topic = n % 2 == 0 and t.topic .. "/" .. n or t.topic,
+          payload = "w",
           qos = n % 3, id = n, properties = { topic_alias = n } }, 5)
     end
     c.stream:send(bytes)
@@ -251,7 +272,8 @@ story("aliases, ids and sessions in a whirl", "MQTT-3.3.2-7/5 MQTT-4.13.1-1/5", 
   check(5)
 end, { alone = true })
 
-story("running out of descriptors does not stop or spin the broker", "MQTT-4.8.0-2/3.1.1", function(t)
+story("running out of descriptors does not stop or spin the broker", "MQTT-4.8.0-2/3.1.1",
+  function(t)
   local b = t:own_broker("", { files = 64 })
   local check = healthy(t, b)
   check(3)

@@ -13,7 +13,8 @@ story.all("a silent connection is closed after 1.5 times its keep alive",
   end
 end)
 
-story.both("PINGREQ keeps a connection open", "MQTT-3.12.4-1 MQTT-3.1.2-24/3.1.1 MQTT-3.1.2-22/5", function(t)
+story.both("PINGREQ keeps a connection open", "MQTT-3.12.4-1 MQTT-3.1.2-24/3.1.1 MQTT-3.1.2-22/5",
+  function(t)
   local c = t:broker():join { keep_alive = 1 }
   for _ = 1, 4 do
     t:pass(0.9)
@@ -46,7 +47,8 @@ story.both("keep alive 0 never closes", "MQTT-3.1.2-24/3.1.1 MQTT-3.1.2-22/5", f
   c:ping()
 end)
 
-story("5: a server keep alive overrides the client's", "MQTT-3.2.2-22/5 MQTT-3.1.2-22/5", function(t)
+story("5: a server keep alive overrides the client's", "MQTT-3.2.2-22/5 MQTT-3.1.2-22/5",
+  function(t)
   local b = t:broker "limits { keep_alive_max 1s; }"
   for _, asked in ipairs { 0, 100 } do
     local began = t:now()
@@ -58,7 +60,8 @@ story("5: a server keep alive overrides the client's", "MQTT-3.2.2-22/5 MQTT-3.1
   end
 end)
 
-story("5: within the server's maximum the client's keep alive counts and none is sent", "MQTT-3.2.2-22/5",
+story("5: within the server's maximum the client's keep alive counts and none is sent",
+  "MQTT-3.2.2-22/5",
   function(t)
   local b = t:broker "limits { keep_alive_max 100s; }"
   local c = b:join { keep_alive = 1 }

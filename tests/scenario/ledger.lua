@@ -15,7 +15,8 @@ local function meter(b)
   end
 end
 
-local ACCOUNTS = { "received_qos0", "received_qos1", "received_qos2", "accepted", "accepted_unmatched", "routed",
+local ACCOUNTS = { "received_qos0", "received_qos1", "received_qos2", "accepted",
+  "accepted_unmatched", "routed",
   "delivered_qos0", "delivered_qos1", "delivered_qos2" }
 
 -- Compares the growth of the accounts, drops and refusals with what is wanted; others must stay.
@@ -31,7 +32,8 @@ local function expect(t, grown, wanted, what)
   end
 end
 
-local function keep(t) return { id = t.topic, clean_start = false, properties = { session_expiry = 60 } } end
+local function keep(t) return { id = t.topic, clean_start = false,
+  properties = { session_expiry = 60 } } end
 
 story("5: each way a message can end is counted once", "MQTT-4.5.0-1", function(t)
   local b = t:own_broker "limits { max_queue_messages 2; max_inflight 1; }"
@@ -39,7 +41,8 @@ story("5: each way a message can end is counted once", "MQTT-4.5.0-1", function(
   local grown = meter(b)
 
   p:publish { topic = t.topic, payload = "x", qos = 1 }
-  expect(t, grown(), { received_qos1 = 1, accepted = 1, accepted_unmatched = 1 }, "nobody subscribes")
+  expect(t, grown(), { received_qos1 = 1, accepted = 1, accepted_unmatched = 1 },
+    "nobody subscribes")
 
   local c = b:join()
   c:subscribe(t.topic, 2)
@@ -47,21 +50,24 @@ story("5: each way a message can end is counted once", "MQTT-4.5.0-1", function(
     p:publish { topic = t.topic, payload = "x", qos = qos }
     c:receive { qos = qos }
     c:ping()
-    expect(t, grown(), { ["received_qos" .. qos] = 1, accepted = 1, routed = 1, ["delivered_qos" .. qos] = 1 },
+    expect(t, grown(), { ["received_qos" .. qos] = 1, accepted = 1, routed = 1, ["delivered_qos"
+      .. qos] = 1 },
       "delivered at QoS " .. qos)
   end
 
   p:publish { topic = t.topic, payload = "x", qos = 1 }
   c:send { "PUBACK", id = c:expect { "PUBLISH" }.id, reason = 0x83 }
   c:ping()
-  expect(t, grown(), { received_qos1 = 1, accepted = 1, routed = 1, dropped_refused_by_client = 1 }, "refused by the client")
+  expect(t, grown(), { received_qos1 = 1, accepted = 1, routed = 1,
+    dropped_refused_by_client = 1 }, "refused by the client")
   c:disconnect()
 
   c = b:join { properties = { maximum_packet_size = 60 } }
   c:subscribe(t.topic, 1)
   p:publish { topic = t.topic, payload = ("x"):rep(100), qos = 1 }
   c:ping()
-  expect(t, grown(), { received_qos1 = 1, accepted = 1, routed = 1, dropped_too_large = 1 }, "too large for the client")
+  expect(t, grown(), { received_qos1 = 1, accepted = 1, routed = 1, dropped_too_large = 1 },
+    "too large for the client")
   c:disconnect()
 
   p:publish { topic = "$SYS/forged", payload = "x", qos = 1 }
@@ -72,24 +78,28 @@ story("5: each way a message can end is counted once", "MQTT-4.5.0-1", function(
   c:disconnect()
   p:publish { topic = t.topic, payload = "x", qos = 0 }
   p:ping()
-  expect(t, grown(), { received_qos0 = 1, accepted = 1, routed = 1, dropped_offline = 1 }, "QoS 0 for an absent client")
+  expect(t, grown(), { received_qos0 = 1, accepted = 1, routed = 1, dropped_offline = 1 },
+    "QoS 0 for an absent client")
 
   p:publish { topic = t.topic, payload = "x", qos = 1, properties = { message_expiry = 1 } }
   p:publish { topic = t.topic, payload = "x", qos = 1 }
   expect(t, grown(), { received_qos1 = 2, accepted = 2, routed = 2, waiting = 2 }, "waiting")
   t:equal(p:publish { topic = t.topic, payload = "x", qos = 1 }.reason, 0x97, "PUBACK")
   -- one outcome in each account: the message's and its target's
-  expect(t, grown(), { received_qos1 = 1, refused_quota = 1, routed = 1, dropped_queue_full = 1 }, "a full queue")
+  expect(t, grown(), { received_qos1 = 1, refused_quota = 1, routed = 1, dropped_queue_full = 1 },
+    "a full queue")
 
   t:pass(2.1)
   c = b:join(keep(t))
   c:receive()
   c:ping()
-  expect(t, grown(), { dropped_expired = 1, delivered_qos1 = 1, waiting = -2 }, "expired while waiting")
+  expect(t, grown(), { dropped_expired = 1, delivered_qos1 = 1, waiting = -2 },
+    "expired while waiting")
   c:disconnect()
   p:publish { topic = t.topic, payload = "x", qos = 1 }
   b:join { id = t.topic, clean_start = true }:disconnect()
-  expect(t, grown(), { received_qos1 = 1, accepted = 1, routed = 1, dropped_session_ended = 1 }, "the session ended")
+  expect(t, grown(), { received_qos1 = 1, accepted = 1, routed = 1, dropped_session_ended = 1 },
+    "the session ended")
 end)
 
 story("random traffic balances: nothing waits when no session is left", "MQTT-4.5.0-1", function(t)
@@ -99,10 +109,12 @@ story("random traffic balances: nothing waits when no session is left", "MQTT-4.
   local function one(i)
     local c = clients[i]
     if not c then
-      c = b:join { id = t.topic .. i, version = 4 + math.random(0, 1), clean_start = math.random(3) == 1,
+      c = b:join { id = t.topic .. i, version = 4 + math.random(0, 1),
+        clean_start = math.random(3) == 1,
         properties = { session_expiry = 100, receive_maximum = math.random(1, 4),
           maximum_packet_size = math.random(3) == 1 and 200 or 100000 },
-        will = math.random(2) == 1 and { topic = t.topic .. "/w", payload = "w", qos = math.random(0, 2) } or nil }
+        will = math.random(2) == 1 and { topic = t.topic .. "/w", payload = "w",
+          qos = math.random(0, 2) } or nil }
       clients[i] = c
     end
     return c
@@ -112,10 +124,12 @@ story("random traffic balances: nothing waits when no session is left", "MQTT-4.
     local c, what = one(i), math.random(10)
     if what <= 5 then
       serial = serial + 1
-      c:publish { topic = t.topic .. "/" .. math.random(4), payload = ("x"):rep(math.random(0, 300)), qos = math.random(0, 2),
+      c:publish { topic = t.topic .. "/" .. math.random(4), payload = ("x"):rep(math.random(0,
+        300)), qos = math.random(0, 2),
         properties = math.random(4) == 1 and { message_expiry = 1 } or nil }
     elseif what == 6 then
-      c:subscribe { { t.topic .. "/" .. math.random(4), math.random(0, 2) }, { t.topic .. "/+", math.random(0, 2) } }
+      c:subscribe { { t.topic .. "/" .. math.random(4), math.random(0, 2) }, { t.topic .. "/+",
+        math.random(0, 2) } }
     elseif what == 7 then
       c:subscribe { { ("$share/g/%s/%d"):format(t.topic, math.random(4)), math.random(0, 2) } }
     elseif what == 8 then
@@ -144,5 +158,6 @@ story("random traffic balances: nothing waits when no session is left", "MQTT-4.
     l = b:check_ledger()
   until l.waiting == 0 or t:now() > deadline
   t:equal(l.waiting, 0, "messages waiting with no session left")
-  t:check(l.routed > 500 and broker.sum(l, "dropped_") > 0, "the traffic was too tame: %d routed", l.routed)
+  t:check(l.routed > 500 and broker.sum(l, "dropped_") > 0, "the traffic was too tame: %d routed",
+    l.routed)
 end, { alone = true })

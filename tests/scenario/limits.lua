@@ -1,7 +1,8 @@
 -- Limits and switches, the broker's and the client's: announced, kept, and answered in words.
 local show = require("wire").show
 
-story("5: a packet larger than the client takes is never sent", "MQTT-3.1.2-24/5 MQTT-3.1.2-25/5", function(t)
+story("5: a packet larger than the client takes is never sent", "MQTT-3.1.2-24/5 MQTT-3.1.2-25/5",
+  function(t)
   -- the stories' rules raise on a packet above the client's maximum
   local b = t:broker()
   local c = b:join { properties = { maximum_packet_size = 100 } }
@@ -10,14 +11,16 @@ story("5: a packet larger than the client takes is never sent", "MQTT-3.1.2-24/5
   for i = 1, 30 do
     local qos = i % 3
     p:publish { topic = t.topic, payload = ("x"):rep(200), qos = qos }
-    p:publish { topic = t.topic, payload = tostring(i), qos = qos, properties = { content_type = ("y"):rep(200) } }
+    p:publish { topic = t.topic, payload = tostring(i), qos = qos,
+      properties = { content_type = ("y"):rep(200) } }
     p:publish { topic = t.topic, payload = "small " .. i, qos = qos }
     c:receive { payload = "small " .. i, qos = qos }
   end
   c:expect_nothing()
 end)
 
-story("5: the largest packet a client takes is sent, one byte more is not", "MQTT-3.1.2-24/5", function(t)
+story("5: the largest packet a client takes is sent, one byte more is not", "MQTT-3.1.2-24/5",
+  function(t)
   local b = t:broker()
   local c = b:join { properties = { maximum_packet_size = 200 } }
   c:subscribe(t.topic, 0)
@@ -41,7 +44,8 @@ story("5: a message too large takes no quota and no packet id", "MQTT-3.1.2-25/5
   c:expect_nothing()
 end)
 
-story("5: a stored message too large for the client that comes back is dropped", "MQTT-3.1.2-25/5", function(t)
+story("5: a stored message too large for the client that comes back is dropped", "MQTT-3.1.2-25/5",
+  function(t)
   local b = t:broker()
   local keep = { id = t.topic, clean_start = false, properties = { session_expiry = 60 } }
   local c = b:join(keep)
@@ -69,7 +73,8 @@ story("5: a retained message too large is left out", "MQTT-3.1.2-24/5 MQTT-3.1.2
   p:publish { topic = t.topic .. "/b", retain = true, qos = 1 }
 end)
 
--- Every kind of answer, first as large as it likes, then to a client that takes very little: the rules
+-- Every kind of answer, first as large as it likes, then to a client that takes very little: the
+-- rules
 -- of the stories raise when one is larger than the client takes.
 story("5: explanations are left out of answers where they would not fit",
   "MQTT-3.2.2-19/5 MQTT-3.2.2-20/5 MQTT-3.4.2-2/5 MQTT-3.4.2-3/5 MQTT-3.5.2-2/5 MQTT-3.5.2-3/5 MQTT-3.6.2-2/5 "
@@ -106,7 +111,8 @@ story("5: a maximum QoS is announced, granted and enforced",
     local b = t:broker(("limits { maximum_qos %d; }"):format(maximum))
     local c = b:join()
     t:equal(c.connack.properties.maximum_qos, maximum, "maximum QoS")
-    local ack = c:subscribe { { t.topic .. "/0", 0 }, { t.topic .. "/1", 1 }, { t.topic .. "/2", 2 } }
+    local ack = c:subscribe { { t.topic .. "/0", 0 }, { t.topic .. "/1", 1 }, { t.topic .. "/2",
+      2 } }
     t:equal(table.concat(ack.codes, " "), maximum == 0 and "0 0 0" or "0 1 1", "the granted QoS")
     c:publish { topic = t.topic .. "/2", payload = "x", qos = maximum }
     c:receive { payload = "x", qos = maximum }
@@ -126,7 +132,8 @@ story("5: with QoS 2 allowed no maximum is announced", "MQTT-3.2.2-9/5", functio
   t:equal(t:broker():join().connack.properties.maximum_qos, nil, "maximum QoS")
 end)
 
-story("5: retain switched off is announced and enforced", "MQTT-3.2.2-13/5 MQTT-3.2.2-14/5", function(t)
+story("5: retain switched off is announced and enforced", "MQTT-3.2.2-13/5 MQTT-3.2.2-14/5",
+  function(t)
   local b = t:broker "limits { retain off; }"
   local c = b:join()
   t:equal(c.connack.properties.retain_available, 0, "retain available")
@@ -141,7 +148,8 @@ story("5: retain switched off is announced and enforced", "MQTT-3.2.2-13/5 MQTT-
   c:receive { payload = "plain", retain = false }
 end)
 
-story("5: a packet above the announced maximum is answered with 0x95", "MQTT-3.2.2-15/5", function(t)
+story("5: a packet above the announced maximum is answered with 0x95", "MQTT-3.2.2-15/5",
+  function(t)
   local b = t:broker "limits { max_packet 4k; }"
   local c = b:join()
   t:equal(c.connack.properties.maximum_packet_size, 4096, "maximum packet size")
@@ -164,7 +172,8 @@ story("3.1.1: a packet above the maximum ends the connection", "MQTT-4.8.0-2/3.1
 end)
 
 -- The limits of a session's queue: what does not fit is refused where the protocol can say so.
-story("5: a full queue refuses with 0x97 and keeps what it took", "MQTT-3.4.2-1/5 MQTT-3.5.2-1/5 MQTT-4.3.3-9/5",
+story("5: a full queue refuses with 0x97 and keeps what it took",
+  "MQTT-3.4.2-1/5 MQTT-3.5.2-1/5 MQTT-4.3.3-9/5",
   function(t)
   local b = t:broker "limits { max_queue_messages 3; }"
   local keep = { id = t.topic, clean_start = false, properties = { session_expiry = 60 } }
@@ -175,7 +184,8 @@ story("5: a full queue refuses with 0x97 and keeps what it took", "MQTT-3.4.2-1/
   for i = 1, 6 do
     local id = 100 + i
     p:send { "PUBLISH", topic = t.topic, payload = tostring(i), qos = 1 + i % 2, id = id }
-    local ack = p:expect { i % 2 == 0 and "PUBACK" or "PUBREC", id = id, reason = i <= 3 and 0 or 0x97 }
+    local ack = p:expect { i % 2 == 0 and "PUBACK" or "PUBREC", id = id, reason = i <= 3 and 0
+      or 0x97 }
     if ack[1] == "PUBREC" and ack.reason == 0 then
       p:send { "PUBREL", id = id }
       p:expect { "PUBCOMP", id = id, reason = 0 }
@@ -234,7 +244,8 @@ story("5: a session expiry above the maximum is lowered and told", "MQTT-3.1.2-2
   t:check((c.connack.properties.session_expiry or 20) == 20, "it was changed")
 end)
 
-story.both("empty client ids may be switched off", "MQTT-3.1.3-8/5 MQTT-3.1.3-9/3.1.1", function(t, version)
+story.both("empty client ids may be switched off", "MQTT-3.1.3-8/5 MQTT-3.1.3-9/3.1.1", function(t,
+  version)
   local b = t:broker "limits { empty_client_id off; }"
   local c = b:client { id = "" }
   c:expect { "CONNACK", reason = version == 5 and 0x85 or 2, session_present = false }
@@ -248,7 +259,8 @@ story("5: the prefix of assigned client ids can be chosen", "MQTT-3.1.3-7/5", fu
   t:check(id and id:find("^made%-up%-."), "assigned %s", tostring(id))
 end)
 
-story.both("topic levels are limited as configured", "MQTT-4.8.0-2/3.1.1 MQTT-4.13.1-1/5", function(t, version)
+story.both("topic levels are limited as configured", "MQTT-4.8.0-2/3.1.1 MQTT-4.13.1-1/5",
+  function(t, version)
   local b = t:broker "limits { max_topic_levels 3; }"
   local c = b:join()
   c:subscribe(t.topic .. "/b/c", 1)

@@ -17,13 +17,15 @@ story.both("messages of one publisher, topic and QoS keep their order",
   local c = b:join()
   c:subscribe(t.topic .. "/#", 2)
   for i = 1, 120 do
-    c:publish { topic = t.topic .. "/" .. i % 2, payload = ("t%dq%d %d"):format(i % 2, i % 3, (i - 1) // 6 + 1),
+    c:publish { topic = t.topic .. "/" .. i % 2, payload = ("t%dq%d %d"):format(i % 2, i % 3,
+      (i - 1) // 6 + 1),
       qos = i % 3 }
   end
   check_order(t, c, 120, {})
 end)
 
-story.both("several publishers at once keep their order each", "MQTT-4.6.0-5 MQTT-4.6.0-6", function(t, version)
+story.both("several publishers at once keep their order each", "MQTT-4.6.0-5 MQTT-4.6.0-6",
+  function(t, version)
   local mqtt = require "mqtt"
   local b = t:broker()
   local watchers = {}
@@ -71,7 +73,8 @@ story("5: a client may not send a subscription identifier", "MQTT-3.3.4-6/5", fu
   c:expect_dropped { 0x81, 0x82 }
 end)
 
-story.both("the topic is the first field, and may not be empty", "MQTT-3.3.2-1 MQTT-4.7.3-1", function(t)
+story.both("the topic is the first field, and may not be empty", "MQTT-3.3.2-1 MQTT-4.7.3-1",
+  function(t)
   local c = t:broker():join()
   c:send { "PUBLISH", topic = "", payload = "x" }
   c:expect_dropped { 0x81, 0x82, 0x90 }

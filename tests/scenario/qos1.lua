@@ -125,7 +125,8 @@ story.both("PUBACK for nothing harms nobody", "MQTT-4.3.2-3/5 MQTT-4.3.2-1/3.1.1
   c:receive { payload = "x" }
 end)
 
-story.both("acknowledged out of order, nothing is lost or repeated", "MQTT-4.3.2-3/5 MQTT-4.3.2-1/3.1.1 MQTT-4.4.0-1",
+story.both("acknowledged out of order, nothing is lost or repeated",
+  "MQTT-4.3.2-3/5 MQTT-4.3.2-1/3.1.1 MQTT-4.4.0-1",
   function(t)
   local b = t:broker()
   local keep = { id = t.topic, clean_start = false, properties = { session_expiry = 60 } }
@@ -147,7 +148,8 @@ story.both("acknowledged out of order, nothing is lost or repeated", "MQTT-4.3.2
   c:expect_nothing()
 end)
 
--- Every tenth message is acknowledged a batch later than its neighbours; the stories' rules raise when
+-- Every tenth message is acknowledged a batch later than its neighbours; the stories' rules raise
+-- when
 -- an id is taken again before that.
 story.both("more messages than there are packet ids go through one window",
   "MQTT-2.2.1-4/5 MQTT-2.3.1-4/3.1.1", function(t, version)
@@ -194,7 +196,8 @@ story("5: PUBACK takes any form the specification knows", "MQTT-4.3.2-3/5", func
   c:expect_nothing()
 end)
 
-story("5: an answer with a reason code that does not exist is an error", "MQTT-4.13.1-1/5", function(t)
+story("5: an answer with a reason code that does not exist is an error", "MQTT-4.13.1-1/5",
+  function(t)
   local b = t:broker()
   for _, name in ipairs { "PUBACK", "PUBREC" } do
     local c = b:join()

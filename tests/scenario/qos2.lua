@@ -58,19 +58,22 @@ story.both("PUBREL may be repeated", "MQTT-4.3.3-11/5 MQTT-4.3.3-2/3.1.1", funct
   c:expect_nothing()
 end)
 
-story("5: PUBREL for an unknown id is answered with 0x92", "MQTT-3.7.2-1/5 MQTT-2.2.1-5/5", function(t)
+story("5: PUBREL for an unknown id is answered with 0x92", "MQTT-3.7.2-1/5 MQTT-2.2.1-5/5",
+  function(t)
   local c = t:broker():join()
   c:send { "PUBREL", id = 1234 }
   c:expect { "PUBCOMP", id = 1234, reason = 0x92 }
 end)
 
-story("5: PUBREC for an unknown id is answered with 0x92", "MQTT-3.6.2-1/5 MQTT-2.2.1-5/5", function(t)
+story("5: PUBREC for an unknown id is answered with 0x92", "MQTT-3.6.2-1/5 MQTT-2.2.1-5/5",
+  function(t)
   local c = t:broker():join()
   c:send { "PUBREC", id = 1234 }
   c:expect { "PUBREL", id = 1234, reason = 0x92 }
 end)
 
-story.both("PUBCOMP for an unknown id harms nobody", "MQTT-4.3.3-5/5 MQTT-4.3.3-1/3.1.1", function(t)
+story.both("PUBCOMP for an unknown id harms nobody", "MQTT-4.3.3-5/5 MQTT-4.3.3-1/3.1.1",
+  function(t)
   local c = t:broker():join()
   c:send { "PUBCOMP", id = 99 }
   c:expect_nothing()
@@ -90,7 +93,8 @@ story.both("PUBREC repeated is answered with PUBREL again, and no PUBLISH follow
   c:expect_nothing()
 end)
 
-story.both("an unanswered PUBLISH is sent again with its id", "MQTT-4.3.3-3/5 MQTT-4.3.3-1/3.1.1 MQTT-3.3.1-1",
+story.both("an unanswered PUBLISH is sent again with its id",
+  "MQTT-4.3.3-3/5 MQTT-4.3.3-1/3.1.1 MQTT-3.3.1-1",
   function(t)
   local b = t:broker()
   local keep = { id = t.topic, clean_start = false, properties = { session_expiry = 60 } }
@@ -104,7 +108,8 @@ story.both("an unanswered PUBLISH is sent again with its id", "MQTT-4.3.3-3/5 MQ
   c:expect_nothing()
 end)
 
-story.both("each stage of the handshake survives a reconnect", "MQTT-4.3.3-1/3.1.1 MQTT-4.3.3-5/5 MQTT-4.4.0-1",
+story.both("each stage of the handshake survives a reconnect",
+  "MQTT-4.3.3-1/3.1.1 MQTT-4.3.3-5/5 MQTT-4.4.0-1",
   function(t)
   local b = t:broker()
   local keep = { id = t.topic, clean_start = false, properties = { session_expiry = 60 } }
@@ -132,12 +137,14 @@ story.both("each stage of the handshake survives a reconnect", "MQTT-4.3.3-1/3.1
   c:expect_nothing()
 end)
 
-story.both("many QoS 2 handshakes interleave", "MQTT-4.3.3-2/3.1.1 MQTT-4.3.3-8/5 MQTT-4.3.3-11/5", function(t)
+story.both("many QoS 2 handshakes interleave", "MQTT-4.3.3-2/3.1.1 MQTT-4.3.3-8/5 MQTT-4.3.3-11/5",
+  function(t)
   local b = t:broker()
   local c = b:join()
   c:subscribe(t.topic, 0)
   local p = b:join()
-  for id = 1, 20 do p:send { "PUBLISH", topic = t.topic, payload = tostring(id), qos = 2, id = id } end
+  for id = 1, 20 do p:send { "PUBLISH", topic = t.topic, payload = tostring(id), qos = 2,
+    id = id } end
   for id = 1, 20 do p:expect { "PUBREC", id = id } end
   for id = 20, 1, -1 do p:send { "PUBREL", id = id } end
   for id = 20, 1, -1 do p:expect { "PUBCOMP", id = id } end
@@ -152,7 +159,8 @@ story("5: a message sent once does not expire any more", "MQTT-4.3.3-7/5", funct
   local keep = { id = t.topic, clean_start = false, properties = { session_expiry = 60 } }
   local c = b:join(keep)
   c:subscribe(t.topic, 2)
-  b:join():publish { topic = t.topic, payload = "short-lived", qos = 2, properties = { message_expiry = 1 } }
+  b:join():publish { topic = t.topic, payload = "short-lived", qos = 2,
+    properties = { message_expiry = 1 } }
   local m = c:expect { "PUBLISH", qos = 2 }
   c:abort()
   t:pass(2.1)
@@ -160,9 +168,11 @@ story("5: a message sent once does not expire any more", "MQTT-4.3.3-7/5", funct
   c:receive { id = m.id, dup = true, payload = "short-lived" }
 end)
 
-story("5: the handshake is finished also when the message has expired", "MQTT-4.3.3-13/5", function(t)
+story("5: the handshake is finished also when the message has expired", "MQTT-4.3.3-13/5",
+  function(t)
   local c = t:broker():join()
-  c:send { "PUBLISH", topic = t.topic, payload = "x", qos = 2, id = 6, properties = { message_expiry = 1 } }
+  c:send { "PUBLISH", topic = t.topic, payload = "x", qos = 2, id = 6,
+    properties = { message_expiry = 1 } }
   c:expect { "PUBREC", id = 6, reason = any { 0, 0x10 } }
   t:pass(2.1)
   c:send { "PUBREL", id = 6 }

@@ -1,6 +1,7 @@
 -- Retained messages: kept, replaced, removed, and handed to new subscriptions.
 
-local function clear(b, topic) b:join():publish { topic = topic, payload = "", retain = true, qos = 1 } end
+local function clear(b, topic) b:join():publish { topic = topic, payload = "", retain = true,
+  qos = 1 } end
 
 story.both("a retained message waits for later subscribers, with its QoS",
   "MQTT-3.3.1-5 MQTT-3.3.1-6/3.1.1 MQTT-3.3.1-8/3.1.1 MQTT-3.3.1-9/5", function(t)
@@ -18,7 +19,8 @@ story.both("a retained message waits for later subscribers, with its QoS",
   end
 end)
 
-story.both("delivered QoS of a retained message is the lower one", "MQTT-3.8.4-6/3.1.1 MQTT-3.8.4-8/5", function(t)
+story.both("delivered QoS of a retained message is the lower one",
+  "MQTT-3.8.4-6/3.1.1 MQTT-3.8.4-8/5", function(t)
   local b = t:broker()
   b:join():publish { topic = t.topic, payload = "kept", qos = 2, retain = true }
   for qos = 0, 2 do
@@ -54,7 +56,8 @@ story.both("a newer retained message replaces the older, QoS 0 included",
   clear(b, t.topic)
 end)
 
-story.both("established subscriptions see retain 0", "MQTT-3.3.1-9/3.1.1 MQTT-3.3.1-12/5", function(t)
+story.both("established subscriptions see retain 0", "MQTT-3.3.1-9/3.1.1 MQTT-3.3.1-12/5",
+  function(t)
   local b = t:broker()
   local c = b:join()
   c:subscribe(t.topic, 1)
@@ -83,7 +86,8 @@ story.both("an empty retained PUBLISH is delivered and deletes what is kept",
   late:expect_nothing()
 end)
 
-story.both("without the retain flag nothing kept is touched", "MQTT-3.3.1-12/3.1.1 MQTT-3.3.1-8/5", function(t)
+story.both("without the retain flag nothing kept is touched", "MQTT-3.3.1-12/3.1.1 MQTT-3.3.1-8/5",
+  function(t)
   local b = t:broker()
   local p = b:join()
   p:publish { topic = t.topic, payload = "not kept", qos = 1 }
@@ -129,12 +133,14 @@ story.both("a wildcard subscription gets every matching retained message once",
   collected(t.topic .. "/3/#", 9)
   collected(t.topic .. "/+", 0)
   collected(t.topic .. "/none/#", 0)
-  for _, topic in ipairs(topics) do p:publish { topic = topic, payload = "", qos = 0, retain = true } end
+  for _, topic in ipairs(topics) do p:publish { topic = topic, payload = "", qos = 0,
+    retain = true } end
   p:ping()
   collected(t.topic .. "/#", 0)
 end)
 
-story("3.1.1: subscribing again sends the retained messages again", "MQTT-3.8.4-3/3.1.1 MQTT-3.3.1-6/3.1.1", function(t)
+story("3.1.1: subscribing again sends the retained messages again",
+  "MQTT-3.8.4-3/3.1.1 MQTT-3.3.1-6/3.1.1", function(t)
   local b = t:broker()
   b:join():publish { topic = t.topic, payload = "kept", qos = 1, retain = true }
   local c = b:join { version = 4 }
@@ -145,7 +151,8 @@ story("3.1.1: subscribing again sends the retained messages again", "MQTT-3.8.4-
   clear(b, t.topic)
 end)
 
-story("5: retain handling 0, 1 and 2", "MQTT-3.3.1-9/5 MQTT-3.3.1-10/5 MQTT-3.3.1-11/5 MQTT-3.8.4-4/5", function(t)
+story("5: retain handling 0, 1 and 2",
+  "MQTT-3.3.1-9/5 MQTT-3.3.1-10/5 MQTT-3.3.1-11/5 MQTT-3.8.4-4/5", function(t)
   local b = t:broker()
   b:join():publish { topic = t.topic, payload = "kept", qos = 1, retain = true }
   local c = b:join()
@@ -168,7 +175,8 @@ story("5: retain handling 0, 1 and 2", "MQTT-3.3.1-9/5 MQTT-3.3.1-10/5 MQTT-3.3.
   clear(b, t.topic)
 end)
 
-story("5: retain handling 1 knows the subscriptions of a resumed session", "MQTT-3.3.1-10/5", function(t)
+story("5: retain handling 1 knows the subscriptions of a resumed session", "MQTT-3.3.1-10/5",
+  function(t)
   local b = t:broker()
   local keep = { id = t.topic, clean_start = false, properties = { session_expiry = 60 } }
   local c = b:join(keep)
@@ -183,7 +191,8 @@ story("5: retain handling 1 knows the subscriptions of a resumed session", "MQTT
   clear(b, t.topic .. "/x")
 end)
 
-story("5: retain as published passes the publisher's flag on", "MQTT-3.3.1-12/5 MQTT-3.3.1-13/5", function(t)
+story("5: retain as published passes the publisher's flag on", "MQTT-3.3.1-12/5 MQTT-3.3.1-13/5",
+  function(t)
   local b = t:broker()
   local as_published, plain = b:join(), b:join()
   as_published:subscribe { { t.topic, qos = 1, retain_as_published = true } }
@@ -198,11 +207,14 @@ story("5: retain as published passes the publisher's flag on", "MQTT-3.3.1-12/5 
   clear(b, t.topic)
 end)
 
-story("5: properties of a retained message are kept with it", "MQTT-3.3.1-5/5 MQTT-3.3.2-17/5", function(t)
+story("5: properties of a retained message are kept with it", "MQTT-3.3.1-5/5 MQTT-3.3.2-17/5",
+  function(t)
   local b = t:broker()
-  local properties = { content_type = "text", user = { { "a", "1" }, { "a", "2" } }, response_topic = "r",
+  local properties = { content_type = "text", user = { { "a", "1" }, { "a", "2" } },
+    response_topic = "r",
     correlation_data = "\1", payload_format = 1 }
-  b:join():publish { topic = t.topic, payload = "kept", qos = 1, retain = true, properties = properties }
+  b:join():publish { topic = t.topic, payload = "kept", qos = 1, retain = true,
+    properties = properties }
   local c = b:join()
   c:subscribe { { t.topic, qos = 1 }, properties = { subscription_id = 9 } }
   properties.subscription_id = { 9 }
@@ -216,7 +228,8 @@ end)
 story("5: a retained message that has expired is gone", "MQTT-3.3.2-5/5 MQTT-3.3.2-6/5", function(t)
   local b = t:broker()
   local p = b:join()
-  p:publish { topic = t.topic, payload = "short", qos = 1, retain = true, properties = { message_expiry = 1 } }
+  p:publish { topic = t.topic, payload = "short", qos = 1, retain = true,
+    properties = { message_expiry = 1 } }
   p:publish { topic = t.topic .. "/long", payload = "long", qos = 1, retain = true,
     properties = { message_expiry = 100 } }
   t:pass(2.1)

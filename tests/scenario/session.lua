@@ -65,7 +65,8 @@ story.both("clean start throws a stored session away",
   c:expect_nothing()
 end)
 
-story.both("clean start 0 without a stored session creates one", "MQTT-3.1.2-6/5 MQTT-3.1.2-4/3.1.1 MQTT-3.2.2-3",
+story.both("clean start 0 without a stored session creates one",
+  "MQTT-3.1.2-6/5 MQTT-3.1.2-4/3.1.1 MQTT-3.2.2-3",
   function(t)
   local b = t:broker()
   join(b, keep(t), false):disconnect()
@@ -97,7 +98,8 @@ story.both("retained messages are no part of a session", "MQTT-3.1.2-7/3.1.1", f
   late:publish { topic = t.topic, payload = "", retain = true, qos = 1 }
 end)
 
-story.both("the same id pushes the older connection out", "MQTT-3.1.4-2/3.1.1 MQTT-3.1.4-3/5", function(t)
+story.both("the same id pushes the older connection out", "MQTT-3.1.4-2/3.1.1 MQTT-3.1.4-3/5",
+  function(t)
   local b = t:broker()
   local first = b:join { id = t.topic }
   local second = b:join { id = t.topic }
@@ -114,7 +116,8 @@ story("5: a refused CONNACK tells of no session", "MQTT-3.2.2-6/5 MQTT-3.2.2-4/3
   join(b, keep(t), true)
 end)
 
-story("5: a session ends when its expiry interval is over", "MQTT-4.1.0-2/5 MQTT-3.1.2-23/5", function(t)
+story("5: a session ends when its expiry interval is over", "MQTT-4.1.0-2/5 MQTT-3.1.2-23/5",
+  function(t)
   local b = t:broker()
   local short = keep(t, { properties = { session_expiry = 1 } })
   local c = join(b, short, false)
@@ -124,7 +127,8 @@ story("5: a session ends when its expiry interval is over", "MQTT-4.1.0-2/5 MQTT
   join(b, short, false)
 end)
 
-story("5: expiry counts from the end of the connection", "MQTT-3.1.2-23/5 MQTT-4.1.0-1/5", function(t)
+story("5: expiry counts from the end of the connection", "MQTT-3.1.2-23/5 MQTT-4.1.0-1/5",
+  function(t)
   local b = t:broker()
   local short = keep(t, { properties = { session_expiry = 2 } })
   local c = join(b, short, false)
@@ -136,7 +140,8 @@ story("5: expiry counts from the end of the connection", "MQTT-3.1.2-23/5 MQTT-4
   c = join(b, short, true)
 end)
 
-story("5: without an expiry interval the session ends with the connection", "MQTT-4.1.0-2/5", function(t)
+story("5: without an expiry interval the session ends with the connection", "MQTT-4.1.0-2/5",
+  function(t)
   local b = t:broker()
   join(b, { id = t.topic, clean_start = false }, false):disconnect()
   join(b, { id = t.topic, clean_start = false }, false)
@@ -164,11 +169,13 @@ story("5: DISCONNECT may not make an expiry interval out of none", "MQTT-4.13.1-
   join(b, { id = t.topic, clean_start = false }, false)
 end)
 
-story("5: a server's DISCONNECT carries no session expiry", "MQTT-3.14.2-2/5 MQTT-3.14.2-1/5", function(t)
+story("5: a server's DISCONNECT carries no session expiry", "MQTT-3.14.2-2/5 MQTT-3.14.2-1/5",
+  function(t)
   -- the decoder refuses a session expiry; here are several causes of a DISCONNECT
   local b = t:broker()
   for _, cause in ipairs {
-    { "PUBLISH", topic = "a/#" }, { "SUBSCRIBE", id = 1, filters = {} }, { "CONNECT", id = t.topic },
+    { "PUBLISH", topic = "a/#" }, { "SUBSCRIBE", id = 1, filters = {} }, { "CONNECT",
+      id = t.topic },
   } do
     local c = b:join(keep(t))
     c:send(cause)
@@ -190,7 +197,8 @@ story.both("a message on its way is sent again with DUP and its id",
   join(b, keep(t), true):expect_nothing()
 end)
 
-story.both("PUBREL is sent again with its id", "MQTT-4.4.0-1 MQTT-4.3.3-1/3.1.1 MQTT-4.3.3-5/5 MQTT-4.3.3-6/5",
+story.both("PUBREL is sent again with its id",
+  "MQTT-4.4.0-1 MQTT-4.3.3-1/3.1.1 MQTT-4.3.3-5/5 MQTT-4.3.3-6/5",
   function(t)
   local b = t:broker()
   local c = join(b, keep(t), false)
@@ -216,7 +224,8 @@ story.both("nothing is sent again within a connection", "MQTT-4.4.0-1", function
   c:expect_nothing()
 end)
 
-story("5: a refusing PUBACK or PUBREC is an acknowledgement", "MQTT-4.4.0-2/5 MQTT-4.8.2-6/5", function(t)
+story("5: a refusing PUBACK or PUBREC is an acknowledgement", "MQTT-4.4.0-2/5 MQTT-4.8.2-6/5",
+  function(t)
   local b = t:broker()
   local c = join(b, keep(t), false)
   c:subscribe(t.topic, 2)
@@ -232,7 +241,8 @@ story("5: a refusing PUBACK or PUBREC is an acknowledgement", "MQTT-4.4.0-2/5 MQ
   join(b, keep(t), true):expect_nothing()
 end)
 
-story.both("incoming QoS 2 state survives the connection", "MQTT-4.1.0-1/3.1.1 MQTT-4.3.3-2/3.1.1 MQTT-4.3.3-10/5",
+story.both("incoming QoS 2 state survives the connection",
+  "MQTT-4.1.0-1/3.1.1 MQTT-4.3.3-2/3.1.1 MQTT-4.3.3-10/5",
   function(t)
   local b = t:broker()
   local watcher = b:join()
@@ -250,7 +260,8 @@ story.both("incoming QoS 2 state survives the connection", "MQTT-4.1.0-1/3.1.1 M
   watcher:expect_nothing()
 end)
 
-story.both("the versions share their sessions", "MQTT-3.1.3-2 MQTT-7.0.0-2/3.1.1", function(t, version)
+story.both("the versions share their sessions", "MQTT-3.1.3-2 MQTT-7.0.0-2/3.1.1", function(t,
+  version)
   local b = t:broker()
   local c = join(b, keep(t), false)
   c:subscribe(t.topic, 1)
@@ -260,7 +271,8 @@ story.both("the versions share their sessions", "MQTT-3.1.3-2 MQTT-7.0.0-2/3.1.1
   other:receive { payload = "for any version" }
 end)
 
-story.both("QoS 0 messages to an absent client may be lost, but nothing else is", "MQTT-4.5.0-1", function(t)
+story.both("QoS 0 messages to an absent client may be lost, but nothing else is", "MQTT-4.5.0-1",
+  function(t)
   local b = t:broker()
   local c = join(b, keep(t), false)
   c:subscribe(t.topic, 2)

@@ -1,6 +1,7 @@
 -- Shared subscriptions: $share/NAME/FILTER.
 
-local function share(t, filter, name) return ("$share/%s/%s"):format(name or t.topic, filter or t.topic) end
+local function share(t, filter, name) return ("$share/%s/%s"):format(name or t.topic, filter
+  or t.topic) end
 
 local function members(t, b, count, qos, options)
   local list = {}
@@ -49,7 +50,8 @@ story("3.1.1 clients share too", "MQTT-4.8.2-1/5", function(t)
   t:check(per[1] > 0 and per[2] > 0, "one member got all")
 end)
 
-story("5: groups of other names and plain subscriptions get their own copies", "MQTT-4.8.2-1/5", function(t)
+story("5: groups of other names and plain subscriptions get their own copies", "MQTT-4.8.2-1/5",
+  function(t)
   local b = t:broker()
   local one, two, plain = b:join(), b:join(), b:join()
   one:subscribe(share(t, nil, "one"), 1)
@@ -62,7 +64,8 @@ story("5: groups of other names and plain subscriptions get their own copies", "
   plain:expect_all { { "PUBLISH", payload = "x" }, { "PUBLISH", payload = "x" } }
 end)
 
-story("5: the filter of a share may have wildcards", "MQTT-4.8.2-1/5 MQTT-4.8.2-2/5 MQTT-4.7.2-1", function(t)
+story("5: the filter of a share may have wildcards", "MQTT-4.8.2-1/5 MQTT-4.8.2-2/5 MQTT-4.7.2-1",
+  function(t)
   local b = t:broker()
   local c = b:join()
   c:subscribe(share(t, t.topic .. "/+/x/#"), 1)
@@ -78,13 +81,15 @@ end)
 
 story("5: malformed shares are refused", "MQTT-4.8.2-1/5 MQTT-4.8.2-2/5", function(t)
   local b = t:broker()
-  for _, filter in ipairs { "$share//a", "$share/g", "$share/g/", "$share/", "$share/+/a", "$share/#/a",
+  for _, filter in ipairs { "$share//a", "$share/g", "$share/g/", "$share/", "$share/+/a",
+    "$share/#/a",
     "$share/g+/a", "$share/g#/a", "$share/g/a#", "$share/g/#/a" } do
     local c = b:join()
     c:send { "SUBSCRIBE", id = 1, filters = { { filter, 1 } } }
     local got = c:try_next()
     t:check(got and (got[1] == "SUBACK" and got.codes[1] == 0x8F
-      or got[1] == "DISCONNECT" and (got.reason == 0x8F or got.reason == 0x81 or got.reason == 0x82)),
+      or got[1] == "DISCONNECT" and (got.reason == 0x8F or got.reason == 0x81
+        or got.reason == 0x82)),
       "%s: got %s", filter, require("wire").show(got))
   end
 end)
@@ -133,7 +138,8 @@ story("5: who leaves gets nothing more, the others get everything", "MQTT-4.8.2-
   group[1]:expect_nothing()
 end)
 
-story("5: messages unacknowledged when a member's session ends go to another", "MQTT-4.8.2-1/5", function(t)
+story("5: messages unacknowledged when a member's session ends go to another", "MQTT-4.8.2-1/5",
+  function(t)
   local b = t:broker()
   local one = b:join()
   one:subscribe(share(t), 1)
@@ -190,7 +196,8 @@ story("5: a QoS 2 delivery begun is completed with the same member", "MQTT-4.8.2
   other:expect_nothing()
 end)
 
-story("5: when that member's session ends the message goes to nobody else", "MQTT-4.8.2-5/5", function(t)
+story("5: when that member's session ends the message goes to nobody else", "MQTT-4.8.2-5/5",
+  function(t)
   local b = t:broker()
   local one = b:join { id = t.topic, clean_start = false, properties = { session_expiry = 1 } }
   one:subscribe(share(t), 2)
@@ -205,7 +212,8 @@ story("5: when that member's session ends the message goes to nobody else", "MQT
   other:expect_nothing()
 end)
 
-story("5: a refused message is dropped and not offered to another", "MQTT-4.8.2-6/5 MQTT-4.4.0-2/5", function(t)
+story("5: a refused message is dropped and not offered to another",
+  "MQTT-4.8.2-6/5 MQTT-4.4.0-2/5", function(t)
   local b = t:broker()
   local one = b:join()
   one:subscribe(share(t), 2)

@@ -7,13 +7,15 @@ story.both("every SUBSCRIBE gets a SUBACK with its id and a code for each filter
   for i, id in ipairs { 1, 0x00ff, 0xff00, 65535 } do
     local topic = t.topic .. "/" .. i
     c:send { "SUBSCRIBE", id = id,
-      filters = { { topic .. "/a", 2 }, { topic .. "/b", 0 }, { topic .. "/c", 1 }, { topic .. "/+/d", 2 } } }
+      filters = { { topic .. "/a", 2 }, { topic .. "/b", 0 }, { topic .. "/c", 1 }, { topic
+        .. "/+/d", 2 } } }
     c:expect { "SUBACK", id = id, codes = { 2, 0, 1, 2 } }
   end
   c:expect_nothing()
 end)
 
-story.both("one SUBSCRIBE with several filters acts like several", "MQTT-3.8.4-4/3.1.1 MQTT-3.8.4-5/5", function(t)
+story.both("one SUBSCRIBE with several filters acts like several",
+  "MQTT-3.8.4-4/3.1.1 MQTT-3.8.4-5/5", function(t)
   local c = t:broker():join()
   c:subscribe { { t.topic .. "/a", 0 }, { t.topic .. "/b", 1 }, { t.topic .. "/a", 2 } }
   c:publish { topic = t.topic .. "/a", payload = "a", qos = 2 }
@@ -33,13 +35,15 @@ story.both("a SUBSCRIBE with hundreds of filters", "MQTT-3.8.4-5 MQTT-3.9.3-1", 
   c:receive { payload = "last", qos = 1 }
 end)
 
-story.both("a SUBSCRIBE without a filter is an error", "MQTT-3.8.3-3/3.1.1 MQTT-3.8.3-2/5", function(t)
+story.both("a SUBSCRIBE without a filter is an error", "MQTT-3.8.3-3/3.1.1 MQTT-3.8.3-2/5",
+  function(t)
   local c = t:broker():join()
   c:send { "SUBSCRIBE", id = 1, filters = {} }
   c:expect_dropped { 0x81, 0x82 }
 end)
 
-story("3.1.1: reserved bits or QoS 3 in a SUBSCRIBE end the connection", "MQTT-3.8.3-4/3.1.1", function(t)
+story("3.1.1: reserved bits or QoS 3 in a SUBSCRIBE end the connection", "MQTT-3.8.3-4/3.1.1",
+  function(t)
   local b = t:broker()
   for _, options in ipairs { 3, 4, 8, 0x10, 0x20, 0x40, 0x80, 0xff } do
     local c = b:join { version = 4 }
@@ -48,7 +52,8 @@ story("3.1.1: reserved bits or QoS 3 in a SUBSCRIBE end the connection", "MQTT-3
   end
 end)
 
-story("5: reserved option bits, QoS 3 and retain handling 3 are malformed", "MQTT-3.8.3-5/5", function(t)
+story("5: reserved option bits, QoS 3 and retain handling 3 are malformed", "MQTT-3.8.3-5/5",
+  function(t)
   local b = t:broker()
   for _, options in ipairs { 3, 7, 0x30, 0x31, 0x40, 0x80, 0xc0, 0xff } do
     local c = b:join()
@@ -57,7 +62,8 @@ story("5: reserved option bits, QoS 3 and retain handling 3 are malformed", "MQT
   end
 end)
 
-story.both("the delivered QoS is the lower of published and granted", "MQTT-3.8.4-6/3.1.1 MQTT-3.8.4-8/5", function(t)
+story.both("the delivered QoS is the lower of published and granted",
+  "MQTT-3.8.4-6/3.1.1 MQTT-3.8.4-8/5", function(t)
   local b = t:broker()
   local p = b:join()
   for granted = 0, 2 do
@@ -87,7 +93,8 @@ story.both("the same filter again replaces the subscription", "MQTT-3.8.4-3", fu
   c:expect_nothing()
 end)
 
-story.both("replacing a subscription under traffic loses nothing", "MQTT-3.8.4-3/3.1.1 MQTT-3.8.4-4/5", function(t)
+story.both("replacing a subscription under traffic loses nothing",
+  "MQTT-3.8.4-3/3.1.1 MQTT-3.8.4-4/5", function(t)
   local b = t:broker()
   local c = b:join()
   local p = b:join()
@@ -125,7 +132,8 @@ story.both("overlapping subscriptions deliver one copy at the highest granted Qo
   local b = t:broker()
   local c = b:join()
   local topic = t.topic .. "/" .. t.topic
-  c:subscribe { { t.topic .. "/#", 0 }, { t.topic .. "/+", 2 }, { topic, 1 }, { "+/" .. t.topic, 0 } }
+  c:subscribe { { t.topic .. "/#", 0 }, { t.topic .. "/+", 2 }, { topic, 1 }, { "+/" .. t.topic,
+    0 } }
   local p = b:join()
   for qos = 0, 2 do
     p:publish { topic = topic, payload = "x", qos = qos }
@@ -152,13 +160,15 @@ end)
 
 story("5: identifiers of both subscriptions that share one", "MQTT-3.3.4-3/5", function(t)
   local c = t:broker():join()
-  c:subscribe { { t.topic .. "/+", 0 }, { t.topic .. "/a", 0 }, properties = { subscription_id = 7 } }
+  c:subscribe { { t.topic .. "/+", 0 }, { t.topic .. "/a", 0 },
+    properties = { subscription_id = 7 } }
   c:publish { topic = t.topic .. "/a", payload = "x" }
   local ids = c:receive().properties.subscription_id
   for _, id in ipairs(ids) do t:equal(id, 7, "the identifier") end
 end)
 
-story("5: an identifier travels with messages of a stored session too", "MQTT-3.3.4-3/5", function(t)
+story("5: an identifier travels with messages of a stored session too", "MQTT-3.3.4-3/5",
+  function(t)
   local b = t:broker()
   local keep = { id = t.topic, clean_start = false, properties = { session_expiry = 60 } }
   local c = b:join(keep)
@@ -201,7 +211,8 @@ story("5: No Local holds for the client id, across reconnects", "MQTT-3.8.3-3/5"
   c:expect_nothing()
 end)
 
-story("3.1.1: SUBACK codes are 0, 1, 2 or 0x80", "MQTT-3.9.3-2/3.1.1 MQTT-3.8.3-2/3.1.1", function(t)
+story("3.1.1: SUBACK codes are 0, 1, 2 or 0x80", "MQTT-3.9.3-2/3.1.1 MQTT-3.8.3-2/3.1.1",
+  function(t)
   local b = t:broker "limits { wildcard_subscriptions off; }"
   local c = b:join { version = 4 }
   local ack = c:subscribe { { t.topic .. "/+", 0 }, { t.topic, 1 }, { "#", 2 }, refused = true }
@@ -211,7 +222,8 @@ story("3.1.1: SUBACK codes are 0, 1, 2 or 0x80", "MQTT-3.9.3-2/3.1.1 MQTT-3.8.3-
   c:receive { payload = "exact" }
 end)
 
-story("5: wildcards off: announced, and refused with 0xA2", "MQTT-3.9.3-2/5 MQTT-3.8.4-7/5", function(t)
+story("5: wildcards off: announced, and refused with 0xA2", "MQTT-3.9.3-2/5 MQTT-3.8.4-7/5",
+  function(t)
   local b = t:broker "limits { wildcard_subscriptions off; }"
   local c = b:join()
   t:equal(c.connack.properties.wildcard_available, 0, "wildcard subscription available")
@@ -236,7 +248,8 @@ story.both("an invalid filter is refused, its neighbours are not, or the connect
   c:send { "SUBSCRIBE", id = 1, filters = { { t.topic .. "/a#", 0 }, { t.topic, 1 } } }
   local got = c:try_next()
   if version == 4 then
-    t:check(not got or got[1] == "SUBACK" and got.codes[1] == 0x80, "got %s", require("wire").show(got))
+    t:check(not got or got[1] == "SUBACK" and got.codes[1] == 0x80, "got %s",
+      require("wire").show(got))
   else
     t:check(got and (got[1] == "SUBACK" and got.codes[1] == 0x8F
       or got[1] == "DISCONNECT" and (got.reason == 0x8F or got.reason == 0x81)), "got %s",

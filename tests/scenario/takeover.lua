@@ -6,7 +6,8 @@ local function keep(t, more)
   return o
 end
 
-story.both("the older connection is told and closed", "MQTT-3.1.4-2/3.1.1 MQTT-3.1.4-3/5 MQTT-4.13.2-1/5", function(t)
+story.both("the older connection is told and closed",
+  "MQTT-3.1.4-2/3.1.1 MQTT-3.1.4-3/5 MQTT-4.13.2-1/5", function(t)
   local b = t:broker()
   local older = b:join(keep(t))
   for _ = 1, 10 do
@@ -82,7 +83,8 @@ story("a herd of connections with one id leaves exactly one", "MQTT-3.1.4-3/5", 
   last:ping()
 end)
 
-story.both("a takeover with clean start drops what the old session had", "MQTT-3.1.2-6/3.1.1 MQTT-3.1.2-4/5",
+story.both("a takeover with clean start drops what the old session had",
+  "MQTT-3.1.2-6/3.1.1 MQTT-3.1.2-4/5",
   function(t)
   local b = t:broker()
   local one = b:join(keep(t))

@@ -19,7 +19,8 @@ end
 
 local function with(t, name, more)
   more = more or {}
-  more.certificate, more.key = t:certs() .. "/" .. name .. ".pem", t:certs() .. "/" .. name .. ".key"
+  more.certificate, more.key = t:certs() .. "/" .. name .. ".pem", t:certs() .. "/" .. name
+    .. ".key"
   return client(t, more)
 end
 
@@ -60,7 +61,8 @@ story("TLS 1.2 and 1.3 are offered, nothing older", "MQTT-4.2-1/5", function(t)
     t:equal(c.stream:tls_info().version, "TLSv" .. version, "the version")
   end
   for _, version in ipairs { "1.0", "1.1" } do
-    local stream = link.try_open { port = b.ports.tls_port, tls = client(t, { min = version, max = version }) }
+    local stream = link.try_open { port = b.ports.tls_port, tls = client(t, { min = version,
+      max = version }) }
     t:equal(stream, nil, "a connection with TLS " .. version)
   end
 end)
@@ -74,9 +76,11 @@ end)
 story("weak ciphers are not offered", "MQTT-4.2-1/5", function(t)
   local b = t:broker(conf(t))
   for _, cipher in ipairs { "ECDHE-ECDSA-AES128-SHA", "AES128-SHA", "NULL", "aNULL" } do
-    t:check(not admitted(b, client(t, { max = "1.2", ciphers = cipher })), "%s was accepted", cipher)
+    t:check(not admitted(b, client(t, { max = "1.2", ciphers = cipher })), "%s was accepted",
+      cipher)
   end
-  t:check(admitted(b, client(t, { max = "1.2", ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256" })), "a good one was not")
+  t:check(admitted(b, client(t, { max = "1.2", ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256" })),
+    "a good one was not")
 end)
 
 story("a session can be resumed with a ticket", "MQTT-4.2-1/5", function(t)
@@ -118,7 +122,8 @@ story("client certificates: required", "MQTT-3.1.4-2/5", function(t)
   t:check(not admitted(b, with(t, "stranger")), "a certificate of another CA was admitted")
   t:check(not admitted(b, with(t, "revoked")), "a revoked certificate was admitted")
   for _, version in ipairs { "1.2", "1.3" } do
-    t:check(not admitted(b, with(t, "revoked", { min = version, max = version })), "revoked, TLS " .. version)
+    t:check(not admitted(b, with(t, "revoked", { min = version, max = version })), "revoked, TLS "
+      .. version)
   end
 end)
 
@@ -145,7 +150,8 @@ story("pre-shared keys", "MQTT-3.1.4-2/5", function(t)
   local b = t:broker(conf(t, "psk_file ${certs}/psk.txt; psk_hint hive;"))
   local key = "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff"
   local function psk(identity, bytes, version)
-    return { psk_identity = identity, psk = bytes, max = version, ciphers = version == "1.2" and "PSK" or nil }
+    return { psk_identity = identity, psk = bytes, max = version, ciphers = version == "1.2"
+      and "PSK" or nil }
   end
   for _, version in ipairs { "1.2", "1.3" } do
     t:check(admitted(b, psk("alice", key, version)), "alice with TLS %s was refused", version)
@@ -154,7 +160,8 @@ story("pre-shared keys", "MQTT-3.1.4-2/5", function(t)
   end
 end)
 
-story("plain bytes on a TLS port, and TLS on a plain one, end at once", "MQTT-4.8.0-2/3.1.1", function(t)
+story("plain bytes on a TLS port, and TLS on a plain one, end at once", "MQTT-4.8.0-2/3.1.1",
+  function(t)
   local b = t:broker(conf(t))
   local c = b:socket { port = b.ports.tls_port }
   c:send { "CONNECT", id = t.topic }
@@ -166,7 +173,8 @@ story("plain bytes on a TLS port, and TLS on a plain one, end at once", "MQTT-4.
   join(b, client(t)):ping()
 end)
 
-story("a handshake that stops half way is given up, others are served meanwhile", "MQTT-4.8.0-2/3.1.1", function(t)
+story("a handshake that stops half way is given up, others are served meanwhile",
+  "MQTT-4.8.0-2/3.1.1", function(t)
   local b = t:broker(conf(t):gsub("listener mqtts {", "listener mqtts { connect_timeout 1s;"))
   local began = t:now()
   local half = {}
@@ -237,6 +245,7 @@ story("the CRL is read again on reload", "MQTT-3.1.4-2/5", function(t)
   t:check(admitted(b, with(t, "revoked")), "without a CRL mallory is let in")
   b:reload(conf(t, VERIFY .. "verify require; crl ${certs}/crl.pem;"))
   local deadline = t:now() + 10
-  while admitted(b, with(t, "revoked")) do t:check(t:now() < deadline, "mallory is still let in") end
+  while admitted(b, with(t, "revoked")) do t:check(t:now() < deadline,
+    "mallory is still let in") end
   t:check(admitted(b, with(t, "client")), "alice was refused")
 end)

@@ -13,16 +13,20 @@ local function matches(t, filter, yes, no)
   c:disconnect()
 end
 
-story.both("# matches its parent and everything below", "MQTT-3.3.2-3 MQTT-4.7.1-2/3.1.1 MQTT-4.7.1-1/5", function(t)
+story.both("# matches its parent and everything below",
+  "MQTT-3.3.2-3 MQTT-4.7.1-2/3.1.1 MQTT-4.7.1-1/5", function(t)
   local x = t.topic
   matches(t, x .. "/#", { x, x .. "/", x .. "/a", x .. "/a/b", x .. "//", x .. "/a/b/c/d/e/f" },
     { x .. "a", x .. "a/b", "/" .. x, x:sub(1, -2) .. "/a" })
 end)
 
-story.both("+ matches one level, empty ones too", "MQTT-3.3.2-3 MQTT-4.7.1-3/3.1.1 MQTT-4.7.1-2/5", function(t)
+story.both("+ matches one level, empty ones too", "MQTT-3.3.2-3 MQTT-4.7.1-3/3.1.1 MQTT-4.7.1-2/5",
+  function(t)
   local x = t.topic
-  matches(t, x .. "/+", { x .. "/a", x .. "/", x .. "/ " }, { x, x .. "/a/b", x .. "//", x .. "/a/" })
-  matches(t, x .. "/+/b", { x .. "/a/b", x .. "//b" }, { x .. "/b", x .. "/a/c", x .. "/a/b/c", x .. "/a/b/" })
+  matches(t, x .. "/+", { x .. "/a", x .. "/", x .. "/ " }, { x, x .. "/a/b", x .. "//", x
+    .. "/a/" })
+  matches(t, x .. "/+/b", { x .. "/a/b", x .. "//b" }, { x .. "/b", x .. "/a/c", x .. "/a/b/c", x
+    .. "/a/b/" })
   matches(t, "+/" .. x, { "a/" .. x, "/" .. x }, { x, "a/b/" .. x })
   matches(t, x .. "/+/+", { x .. "//", x .. "/a/b" }, { x .. "/", x .. "/a", x .. "/a/b/c" })
 end)
@@ -30,12 +34,14 @@ end)
 story.both("+ and # go together", "MQTT-3.3.2-3 MQTT-4.7.1-3/3.1.1 MQTT-4.7.1-2", function(t)
   local x = t.topic
   matches(t, x .. "/+/#", { x .. "/a", x .. "/a/b", x .. "/" }, { x })
-  matches(t, "+/" .. x .. "/+/c/#", { "q/" .. x .. "/b/c", "q/" .. x .. "/b/c/d" }, { "q/" .. x .. "/b/d/c" })
+  matches(t, "+/" .. x .. "/+/c/#", { "q/" .. x .. "/b/c", "q/" .. x .. "/b/c/d" }, { "q/" .. x
+    .. "/b/d/c" })
 end)
 
 story.both("an exact filter matches its topic alone", "MQTT-3.3.2-3 MQTT-4.7.3-4", function(t)
   local x = t.topic
-  matches(t, x .. "/a", { x .. "/a" }, { x .. "/A", x .. "/a/", "/" .. x .. "/a", x .. "//a", x .. "/a ", x })
+  matches(t, x .. "/a", { x .. "/a" }, { x .. "/A", x .. "/a/", "/" .. x .. "/a", x .. "//a", x
+    .. "/a ", x })
   matches(t, x .. "/", { x .. "/" }, { x, x .. "//" })
   matches(t, "/" .. x, { "/" .. x }, { x })
   -- composed and decomposed letters look alike and are different
@@ -92,7 +98,8 @@ story.both("a topic name with a wildcard ends the connection",
   for _, tail in ipairs { "/#", "/+", "/a#", "/+a", "/+/b", "#", "+" } do
     for qos = 0, 1 do
       local c = b:join()
-      c:send { "PUBLISH", topic = t.topic .. tail, payload = "x", qos = qos, id = qos > 0 and 1 or nil }
+      c:send { "PUBLISH", topic = t.topic .. tail, payload = "x", qos = qos, id = qos > 0 and 1
+        or nil }
       c:expect_dropped { 0x81, 0x82, 0x90 }
     end
   end
@@ -101,7 +108,8 @@ end)
 
 local bad_filters = { "a/#/b", "#a", "a#", "a/#b", "##", "#/", "a+", "+a", "a/+b", "a/b+/c", "++" }
 
-story("5: an invalid filter is answered with 0x8F or ends the connection", "MQTT-4.7.1-1/5 MQTT-4.7.1-2/5",
+story("5: an invalid filter is answered with 0x8F or ends the connection",
+  "MQTT-4.7.1-1/5 MQTT-4.7.1-2/5",
   function(t)
   local b = t:broker()
   for _, filter in ipairs(bad_filters) do
@@ -114,7 +122,8 @@ story("5: an invalid filter is answered with 0x8F or ends the connection", "MQTT
   end
 end)
 
-story("3.1.1: an invalid filter is refused or ends the connection", "MQTT-4.7.1-2/3.1.1 MQTT-4.7.1-3/3.1.1",
+story("3.1.1: an invalid filter is refused or ends the connection",
+  "MQTT-4.7.1-2/3.1.1 MQTT-4.7.1-3/3.1.1",
   function(t)
   local b = t:broker()
   for _, filter in ipairs(bad_filters) do
@@ -176,7 +185,8 @@ story.both("matching goes on beside thousands of other filters", "MQTT-3.3.2-3",
   local c = b:join()
   local filters = {}
   for i = 1, 3000 do
-    filters[#filters + 1] = { ("%s/%d/%s"):format(t.topic, i, i % 3 == 0 and "+" or i % 3 == 1 and "#" or "x"), 0 }
+    filters[#filters + 1] = { ("%s/%d/%s"):format(t.topic, i, i % 3 == 0 and "+" or i % 3 == 1
+      and "#" or "x"), 0 }
     if #filters == 500 then
       c:subscribe(filters)
       filters = {}

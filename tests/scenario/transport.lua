@@ -1,7 +1,8 @@
 -- Unix sockets, IPv6, PROXY headers, several listeners, and what each listener may decide.
 local link = require "link"
 
-story.both("MQTT works over a Unix socket", "MQTT-4.2-1/5 MQTT-4.2.0-1/3.1.1 MQTT-7.1.1-1/3.1.1", function(t)
+story.both("MQTT works over a Unix socket", "MQTT-4.2-1/5 MQTT-4.2.0-1/3.1.1 MQTT-7.1.1-1/3.1.1",
+  function(t)
   local b = t:broker "listener mqtt { bind 127.0.0.1:${port}; }\nlistener local { bind unix:${dir}/mqtt.sock; }"
   local c = b:join { path = b.dir .. "/mqtt.sock" }
   c:subscribe(t.topic, 1)
@@ -18,7 +19,8 @@ story("a Unix socket has the mode that was asked for, and goes away", "MQTT-4.2-
   t:equal(host.mode(b.dir .. "/m.sock"), nil, "the socket afterwards")
 end)
 
-story("a Unix socket left behind by a crash does not stop the next start", "MQTT-4.2-1/5", function(t)
+story("a Unix socket left behind by a crash does not stop the next start", "MQTT-4.2-1/5",
+  function(t)
   local b = t:own_broker "listener mqtt { bind 127.0.0.1:${port}; }\nlistener local { bind unix:${dir}/m.sock; }"
   b:kill()
   t:check(host.mode(b.dir .. "/m.sock"), "the crash removed it")
@@ -71,7 +73,8 @@ story("a mount point keeps the topics of a listener's clients apart", "MQTT-3.3.
   outside:publish { topic = "other/" .. t.topic, payload = "elsewhere", qos = 1 }
   inside:expect_nothing()
   -- wills and retained messages too
-  local w = b:join { port = b.ports.tenant_port, will = { topic = t.topic .. "/w", payload = "will", retain = true } }
+  local w = b:join { port = b.ports.tenant_port, will = { topic = t.topic .. "/w",
+    payload = "will", retain = true } }
   w:abort()
   outside:receive { topic = "tenant/" .. t.topic .. "/w", payload = "will" }
   inside:receive { topic = t.topic .. "/w" }
@@ -138,7 +141,8 @@ local good = {
   ["v1 UNKNOWN with more"] = "PROXY UNKNOWN ffff:f...f:ffff 65535\r\n",
   ["v2 TCP4"] = v2(1, 0x11, V4),
   ["v2 TCP4 with a TLV"] = v2(1, 0x11, V4 .. "\x04\x00\x03abc"),
-  ["v2 TCP6"] = v2(1, 0x21, ("\x20\x01\x0d\xb8" .. ("\0"):rep(12)):rep(2) .. string.pack(">I2I2", 4711, 1883)),
+  ["v2 TCP6"] = v2(1, 0x21, ("\x20\x01\x0d\xb8" .. ("\0"):rep(12)):rep(2) .. string.pack(">I2I2",
+    4711, 1883)),
   ["v2 LOCAL"] = v2(0, 0x00, ""),
   ["v2 LOCAL with an address"] = v2(0, 0x11, V4),
 }

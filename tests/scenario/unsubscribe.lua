@@ -15,7 +15,8 @@ story.both("an equal filter is deleted, a similar one is not", "MQTT-3.10.4-1", 
   local b = t:broker()
   local c = b:join()
   c:subscribe { { t.topic .. "/a", 0 }, { t.topic .. "/+", 1 } }
-  for _, filter in ipairs { t.topic .. "/A", t.topic .. "/a/", t.topic .. "/#", "/" .. t.topic .. "/a",
+  for _, filter in ipairs { t.topic .. "/A", t.topic .. "/a/", t.topic .. "/#", "/" .. t.topic
+    .. "/a",
     t.topic .. "/a/#", "+/a" } do
     c:unsubscribe(filter)
   end
@@ -64,7 +65,8 @@ story.both("deliveries already begun are finished", "MQTT-3.10.4-3", function(t)
   c:expect_nothing()
 end)
 
-story.both("several filters act like several UNSUBSCRIBEs with one answer", "MQTT-3.10.4-6 MQTT-3.11.3-1/5 MQTT-3.11.3-2/5",
+story.both("several filters act like several UNSUBSCRIBEs with one answer",
+  "MQTT-3.10.4-6 MQTT-3.11.3-1/5 MQTT-3.11.3-2/5",
   function(t, version)
   local b = t:broker()
   local c = b:join()
@@ -72,7 +74,8 @@ story.both("several filters act like several UNSUBSCRIBEs with one answer", "MQT
   local ack = c:unsubscribe(t.topic .. "/c", t.topic .. "/none", t.topic .. "/a", t.topic .. "/a")
   if version == 5 then t:equal(table.concat(ack.codes, " "), "0 17 0 17", "the codes") end
   local p = b:join()
-  for _, s in ipairs { "/a", "/b", "/c" } do p:publish { topic = t.topic .. s, payload = s, qos = 1 } end
+  for _, s in ipairs { "/a", "/b", "/c" } do p:publish { topic = t.topic .. s, payload = s,
+    qos = 1 } end
   c:receive { payload = "/b" }
   c:expect_nothing()
 end)
@@ -83,7 +86,8 @@ story.both("an UNSUBSCRIBE without a filter is an error", "MQTT-3.10.3-2", funct
   c:expect_dropped { 0x81, 0x82 }
 end)
 
-story("5: an invalid filter is refused in UNSUBACK or ends the connection", "MQTT-3.11.3-2/5", function(t)
+story("5: an invalid filter is refused in UNSUBACK or ends the connection", "MQTT-3.11.3-2/5",
+  function(t)
   local b = t:broker()
   for _, filter in ipairs { "a/#/b", "a+", "$share/g", "$share//a" } do
     local c = b:join()
@@ -94,7 +98,8 @@ story("5: an invalid filter is refused in UNSUBACK or ends the connection", "MQT
   end
 end)
 
-story.both("an UNSUBSCRIBE of an absent session's filter holds after it is resumed", "MQTT-3.10.4-1 MQTT-3.10.4-2",
+story.both("an UNSUBSCRIBE of an absent session's filter holds after it is resumed",
+  "MQTT-3.10.4-1 MQTT-3.10.4-2",
   function(t)
   local b = t:broker()
   local keep = { id = t.topic, clean_start = false, properties = { session_expiry = 60 } }

@@ -15,13 +15,15 @@ story("3.1: MQIsdp with level 3 is let in beside MQTT 4 and 5", "MQTT-V31-1 MQTT
   five:subscribe(t.topic, 2)
   for _, from in ipairs { three, four, five } do
     from:publish { topic = t.topic, payload = "hello from " .. from.version, qos = 2 }
-    for _, to in ipairs { three, four, five } do to:receive { payload = "hello from " .. from.version } end
+    for _, to in ipairs { three, four, five } do to:receive { payload = "hello from "
+      .. from.version } end
   end
 end)
 
 story("3.1: name and level must fit", "MQTT-V31-2 MQTT-V31-3", function(t)
   local b = t:broker()
-  for _, wrong in ipairs { { "MQIsdp", 4 }, { "MQIsdp", 5 }, { "MQTT", 3 }, { "MQIsdp", 0 }, { "MQIsdp", 2 },
+  for _, wrong in ipairs { { "MQIsdp", 4 }, { "MQIsdp", 5 }, { "MQTT", 3 }, { "MQIsdp", 0 },
+    { "MQIsdp", 2 },
     { "MQIsdp", 255 } } do
     local c = b:client(v3 { protocol = wrong[1], level = wrong[2] })
     local got = c:try_next()
@@ -45,7 +47,8 @@ story("3.1: client ids of 1 to 23 characters", "MQTT-V31-4", function(t)
   for length = 1, 23 do b:join(v3 { id = ("x" .. t.topic .. ("y"):rep(23)):sub(1, length) }) end
 end)
 
-story("3.1: an empty client id is refused with 0x02 whatever clean session says", "MQTT-V31-5 MQTT-V31-8", function(t)
+story("3.1: an empty client id is refused with 0x02 whatever clean session says",
+  "MQTT-V31-5 MQTT-V31-8", function(t)
   local b = t:broker()
   for _, clean in ipairs { true, false } do
     local c = b:client(v3 { id = "", clean_start = clean })
@@ -54,7 +57,8 @@ story("3.1: an empty client id is refused with 0x02 whatever clean session says"
   end
 end)
 
-story("3.1: longer client ids are accepted, or refused where so configured", "MQTT-V31-6", function(t)
+story("3.1: longer client ids are accepted, or refused where so configured", "MQTT-V31-6",
+  function(t)
   local long = t.topic .. ("x"):rep(30)
   t:broker():join(v3 { id = long })
   local c = t:broker("limits { v31_long_client_id off; }"):client(v3 { id = long })
@@ -92,7 +96,8 @@ story("3.1: SUBACK grants QoS 0 to 2 and knows no failure", "MQTT-V31-9", functi
   t:check(not got or got[1] == "SUBACK", "got %s", require("wire").show(got))
 end)
 
-story("3.1: a PUBLISH the client may not make is acknowledged and dropped", "MQTT-V31-10 MQTT-3.3.5-2/3.1.1",
+story("3.1: a PUBLISH the client may not make is acknowledged and dropped",
+  "MQTT-V31-10 MQTT-3.3.5-2/3.1.1",
   function(t)
   local b = t:broker()
   local watcher = b:join()
@@ -136,7 +141,8 @@ story("3.1: DUP is legal on PUBREL, SUBSCRIBE and UNSUBSCRIBE", "MQTT-V31-13", f
   c:expect { "UNSUBACK", id = 3 }
 end)
 
-story("3.1: the will is published on breaking off, silence and errors, not on DISCONNECT", "MQTT-V31-16 MQTT-V31-14",
+story("3.1: the will is published on breaking off, silence and errors, not on DISCONNECT",
+  "MQTT-V31-16 MQTT-V31-14",
   function(t)
   local b = t:broker()
   local w = b:join()
@@ -171,7 +177,8 @@ story("3.1: retained messages", "MQTT-V31-17", function(t)
   later:expect_nothing()
 end)
 
-story("3.1: a password without a user name is invalid", "MQTT-V31-18 MQTT-3.1.2-22/3.1.1", function(t)
+story("3.1: a password without a user name is invalid", "MQTT-V31-18 MQTT-3.1.2-22/3.1.1",
+  function(t)
   local b = t:broker()
   b:client(v3 { password = "p" }):expect_closed()
   b:client { version = 4, password = "p" }:expect_closed()
@@ -185,7 +192,8 @@ story.both("a user name may be empty", "MQTT-3.1.2-17/5 MQTT-3.1.2-19/3.1.1", fu
   t:broker():join { username = "", password = "" }
 end)
 
-story.both("without user name and password none is read", "MQTT-3.1.2-18 MQTT-3.1.2-20/3.1.1 MQTT-3.1.2-16/5", function(t)
+story.both("without user name and password none is read",
+  "MQTT-3.1.2-18 MQTT-3.1.2-20/3.1.1 MQTT-3.1.2-16/5", function(t)
   local b = t:broker()
   b:join { id = t.topic }:disconnect()
   b:join { id = t.topic, username = "only a name" }:disconnect()

@@ -62,7 +62,8 @@ end)
 
 story.both("packets may span frames", "MQTT-6.0.0-2", function(t, version)
   local c = raw(t:broker(CONF))
-  local bytes = mqtt.encode({ "CONNECT", id = t.topic }, version) .. mqtt.encode({ "PINGREQ" }, version)
+  local bytes = mqtt.encode({ "CONNECT", id = t.topic }, version) .. mqtt.encode({ "PINGREQ" },
+    version)
   for i = 1, #bytes do c.stream:send(bytes:sub(i, i)) end
   c:expect { "CONNACK", reason = 0 }
   c:expect { "PINGRESP" }
@@ -81,9 +82,11 @@ story.both("a frame may hold several packets", "MQTT-6.0.0-2", function(t, versi
   for i = 1, 20 do c:receive { payload = tostring(i) } end
 end)
 
-story.both("a message may be fragmented, control frames in between", "MQTT-6.0.0-2", function(t, version)
+story.both("a message may be fragmented, control frames in between", "MQTT-6.0.0-2", function(t,
+  version)
   local c = raw(t:broker(CONF))
-  local bytes = mqtt.encode({ "CONNECT", id = t.topic }, version) .. mqtt.encode({ "PINGREQ" }, version)
+  local bytes = mqtt.encode({ "CONNECT", id = t.topic }, version) .. mqtt.encode({ "PINGREQ" },
+    version)
   c.stream:send_frame(ws.BINARY, bytes:sub(1, 3), { fin = false })
   c.stream:send_frame(ws.PING, "hello")
   c.stream:send_frame(ws.CONTINUE, bytes:sub(4, 9), { fin = false })
@@ -93,7 +96,8 @@ story.both("a message may be fragmented, control frames in between", "MQTT-6.0.0
   c:expect { "CONNACK", reason = 0 }
   c:expect { "PINGRESP" }
   local pong = c.stream.control[1]
-  t:check(pong and pong.opcode == ws.PONG and pong.payload == "hello", "no PONG with the payload of the PING")
+  t:check(pong and pong.opcode == ws.PONG and pong.payload == "hello",
+    "no PONG with the payload of the PING")
 end)
 
 story.both("a text frame ends the connection", "MQTT-6.0.0-1", function(t, version)
@@ -116,7 +120,8 @@ story("frames that break the WebSocket rules end the connection", "MQTT-6.0.0-1/
     ["opcode 3"] = ws.frame(3, ping),
     ["opcode 11"] = ws.frame(11, ""),
     ["continuation of nothing"] = ws.frame(ws.CONTINUE, ping),
-    ["a new message within one"] = ws.frame(ws.BINARY, "\xc0", { fin = false }) .. ws.frame(ws.BINARY, "\0"),
+    ["a new message within one"] = ws.frame(ws.BINARY, "\xc0", { fin = false })
+      .. ws.frame(ws.BINARY, "\0"),
     ["a fragmented control frame"] = ws.frame(ws.PING, "x", { fin = false }),
     ["a control frame of 126 bytes"] = ws.frame(ws.PING, ("x"):rep(126)),
     ["a length in more bytes than needed"] = ws.frame(ws.BINARY, ping, { wide = true }),
@@ -133,7 +138,8 @@ end)
 story("a frame longer than any packet ends the connection", "MQTT-6.0.0-1/5", function(t)
   local b = t:broker("limits { max_packet 4k; }\n" .. CONF)
   local c = join(b)
-  c.stream.lower:send(ws.frame(ws.BINARY, mqtt.encode({ "PUBLISH", topic = "a", length = 5000, body = "" }, 5)))
+  c.stream.lower:send(ws.frame(ws.BINARY, mqtt.encode({ "PUBLISH", topic = "a", length = 5000,
+    body = "" }, 5)))
   c:expect_dropped(0x95)
 end)
 
@@ -178,7 +184,8 @@ story("a request head of more than 8 KiB is refused", "MQTT-6.0.0-4", function(t
 end)
 
 story("header names and values are taken in any case", "MQTT-6.0.0-4", function(t)
-  local reply = request(t:broker(CONF), "GET /mqtt HTTP/1.1\r\nHOST: x\r\nuPGRADE: WebSocket\r\nconnection: upgrade\r\n"
+  local reply = request(t:broker(CONF),
+    "GET /mqtt HTTP/1.1\r\nHOST: x\r\nuPGRADE: WebSocket\r\nconnection: upgrade\r\n"
     .. "SEC-WEBSOCKET-KEY: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version:13\r\n"
     .. "Sec-WebSocket-Protocol:mqtt\r\n\r\n")
   t:equal(reply and reply.status, 101, "the status")
@@ -200,7 +207,8 @@ story("only the configured origins may connect", "MQTT-6.0.0-4", function(t)
   local b = t:broker "listener ws { bind 127.0.0.1:${port}; origins https://good.example; }"
   t:equal((request(b, { origin = "https://evil.example" }) or {}).status, 403, "another origin")
   t:equal((request(b, { origin = "https://good.example" }) or {}).status, 101, "a good origin")
-  t:equal((request(b, { origin = "https://good.example.evil.example" }) or {}).status, 403, "a longer one")
+  t:equal((request(b, { origin = "https://good.example.evil.example" }) or {}).status, 403,
+    "a longer one")
 end)
 
 story("clients over TCP and WebSocket reach each other", "MQTT-7.0.0-2/3.1.1", function(t)

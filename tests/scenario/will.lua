@@ -66,7 +66,8 @@ story("5: DISCONNECT with will (0x04) publishes it", "MQTT-3.1.2-8/5", function(
   w:receive { payload = "gone" }
 end)
 
-story("5: DISCONNECT with an error code publishes the will", "MQTT-3.1.2-8/5 MQTT-3.14.4-3/5", function(t)
+story("5: DISCONNECT with an error code publishes the will", "MQTT-3.1.2-8/5 MQTT-3.14.4-3/5",
+  function(t)
   local b = t:broker()
   local w = watcher(t, b)
   for _, reason in ipairs { 0x80, 0x81, 0x82, 0x93, 0x95 } do
@@ -150,7 +151,8 @@ story.both("a will without payload is a message without payload", "MQTT-3.1.2-9"
   w:receive { payload = "" }
 end)
 
-story.both("a takeover publishes the will of the one that was pushed out", "MQTT-3.1.2-8", function(t)
+story.both("a takeover publishes the will of the one that was pushed out", "MQTT-3.1.2-8",
+  function(t)
   local b = t:broker()
   local w = watcher(t, b)
   local first = b:join { id = t.topic, will = will_of(t) }
@@ -159,7 +161,8 @@ story.both("a takeover publishes the will of the one that was pushed out", "MQTT
   w:receive { payload = "gone" }
 end)
 
-story("5: a delayed will is not early, and not more than a second late", "MQTT-3.1.2-8/5", function(t)
+story("5: a delayed will is not early, and not more than a second late", "MQTT-3.1.2-8/5",
+  function(t)
   local b = t:broker()
   local w = watcher(t, b)
   local c = b:join { will = will_of(t, { properties = { will_delay = 2 } }),
@@ -172,7 +175,8 @@ story("5: a delayed will is not early, and not more than a second late", "MQTT-3
   t:check(took < 3.3, "published only after %.2f s", took)
 end)
 
-story("5: the will is published when the session ends before the delay", "MQTT-3.1.2-8/5", function(t)
+story("5: the will is published when the session ends before the delay", "MQTT-3.1.2-8/5",
+  function(t)
   local b = t:broker()
   local w = watcher(t, b)
   local began = t:now()
@@ -188,7 +192,8 @@ story("5: the will is published when the session ends before the delay", "MQTT-3
   t:check(t:now() - began < 1.5, "published after %.2f s", t:now() - began)
 end)
 
-story("5: a client back before the delay is over has no will published", "MQTT-3.1.3-9/5", function(t)
+story("5: a client back before the delay is over has no will published", "MQTT-3.1.3-9/5",
+  function(t)
   local b = t:broker()
   local w = watcher(t, b)
   local keep = { id = t.topic, clean_start = false, properties = { session_expiry = 60 } }
@@ -201,7 +206,8 @@ story("5: a client back before the delay is over has no will published", "MQTT-3
   w:expect_nothing()
 end)
 
-story("5: a clean start ends the old session and publishes its delayed will", "MQTT-3.1.2-8/5", function(t)
+story("5: a clean start ends the old session and publishes its delayed will", "MQTT-3.1.2-8/5",
+  function(t)
   local b = t:broker()
   local w = watcher(t, b)
   b:join { id = t.topic, will = will_of(t, { properties = { will_delay = 60 } }),

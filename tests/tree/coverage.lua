@@ -2,8 +2,10 @@
 --
 --   lua5.4 tests/tree/coverage.lua [ROOT] [--holes]
 --
--- Prints each id of tests/requirements.tsv with the tests that carry it, or the reason why none does
--- (tests/tree/coverage-exceptions.tsv); --holes prints only what neither has.  Fails on such a hole,
+-- Prints each id of tests/requirements.tsv with the tests that carry it, or the reason why none
+-- does
+-- (tests/tree/coverage-exceptions.tsv); --holes prints only what neither has.  Fails on such a
+-- hole,
 -- on a tag that names no rule, and on an exception for something that has a test by now.
 --
 -- A tag is MQTT-3.1.2-24, for every version that has a rule of this name, or MQTT-3.1.2-24/5 and
@@ -30,7 +32,8 @@ end
 local function read_rules()
   local list, by_id = {}, {}
   for _, row in ipairs(rows(root .. "/tests/requirements.tsv")) do
-    local rule = { id = row[1], version = suffixes[row[2]], area = row[3], text = row[4], where = {} }
+    local rule = { id = row[1], version = suffixes[row[2]], area = row[3], text = row[4],
+      where = {} }
     list[#list + 1] = rule
     by_id[rule.id] = by_id[rule.id] or {}
     table.insert(by_id[rule.id], rule)
@@ -95,7 +98,8 @@ local function read_exceptions(by_id)
         rule.reason, found = row[3], true
       end
     end
-    if not found then strangers[#strangers + 1] = "exception for " .. row[1] .. ", which is no rule" end
+    if not found then strangers[#strangers + 1] = "exception for " .. row[1]
+      .. ", which is no rule" end
   end
   return strangers
 end
@@ -118,7 +122,8 @@ for _, rule in ipairs(list) do
     holes, status = holes + 1, "HOLE"
   end
   if not holes_only or status == "HOLE" then
-    print(("%-14s %-5s %-11s %s\n%35s%s"):format(rule.id, rule.version, rule.area, rule.text, "", status))
+    print(("%-14s %-5s %-11s %s\n%35s%s"):format(rule.id, rule.version, rule.area, rule.text, "",
+      status))
   end
 end
 for _, text in ipairs(wrong) do print(text) end

@@ -1,7 +1,7 @@
 /* skep-story: runs the stories of tests/scenario against a broker binary.
  *
- * This file only opens Lua and hands the arguments to lib/main.lua, which holds the command line, the
- * scheduler and everything else.
+ * This file only opens Lua and hands the arguments to lib/main.lua, which holds the command line,
+ * the scheduler and everything else.
  */
 #include "host.h"
 

@@ -15,11 +15,11 @@
 #include <lauxlib.h>
 
 #define PROC_TYPE "story.proc"
-#define ARGS_MAX 64
+#define ARGS_MAX  64
 
 struct proc {
     pid_t pid;
-    int pidfd; /* readable once the child ended; -1 after it was reaped */
+    int pidfd;  /* readable once the child ended; -1 after it was reaped */
     int out[2]; /* our ends of its stdout [0] and stderr [1]; -1 at end of file */
     int status;
 };
@@ -73,7 +73,8 @@ static void plan_read(lua_State *lua, struct plan *plan)
     lua_pop(lua, 2);
 }
 
-/* host.spawn{ "command", "argument", ..., env = {}, dir = path, files = descriptor limit } -> proc */
+/* host.spawn{ "command", "argument", ..., env = {}, dir = path, files = descriptor limit } -> proc
+ */
 static int proc_spawn(lua_State *lua)
 {
     struct plan plan = {0};

@@ -54,7 +54,8 @@ static int sock_begin(lua_State *lua, struct sock *s, const struct sockaddr *sa,
     return 1;
 }
 
-/* host.tcp(address, port [, receive_buffer]) -> sock; poll for "write", then ask sock:connected() */
+/* host.tcp(address, port [, receive_buffer]) -> sock; poll for "write", then ask sock:connected()
+ */
 static int sock_tcp(lua_State *lua)
 {
     const char *address = luaL_checkstring(lua, 1);
@@ -201,10 +202,12 @@ static int sock_pending(lua_State *lua)
 }
 
 static const luaL_Reg methods[] = {
-    {"connected", sock_connected}, {"read", sock_read},         {"write", sock_write},
-    {"close", sock_close},         {"abort", sock_abort},       {"shutdown", sock_shutdown},
-    {"narrow", sock_narrow},       {"fd", sock_fd},             {"pending", sock_pending},
-    {"start_tls", tls_start},      {"handshake", tls_handshake}, {"tls_info", tls_info},
+    {"connected", sock_connected}, {"read", sock_read},
+    {"write", sock_write},         {"close", sock_close},
+    {"abort", sock_abort},         {"shutdown", sock_shutdown},
+    {"narrow", sock_narrow},       {"fd", sock_fd},
+    {"pending", sock_pending},     {"start_tls", tls_start},
+    {"handshake", tls_handshake},  {"tls_info", tls_info},
     {"ticket", tls_ticket},        {NULL, NULL},
 };
 

@@ -8,7 +8,7 @@
 #define SOCK_TYPE "story.sock"
 
 struct sock {
-    int fd; /* -1 once closed */
+    int fd;   /* -1 once closed */
     SSL *ssl; /* NULL on a plain socket */
     SSL_CTX *ctx;
     unsigned char psk[64];

@@ -34,7 +34,8 @@ static int sys_now(lua_State *lua)
     return 1;
 }
 
-/* host.poll({ fd, events, fd, events, ... }, seconds) -> { fd = true, ... }; events: "r", "w", "rw" */
+/* host.poll({ fd, events, fd, events, ... }, seconds) -> { fd = true, ... }; events: "r", "w", "rw"
+ */
 static int sys_poll(lua_State *lua)
 {
     static struct pollfd fds[POLL_MAX];
@@ -48,7 +49,8 @@ static int sys_poll(lua_State *lua)
         lua_rawgeti(lua, 1, 2 * i + 2);
         const char *events = luaL_checkstring(lua, -1);
         fds[i] = (struct pollfd){.fd = (int)lua_tointeger(lua, -2)};
-        fds[i].events = (short)((strchr(events, 'r') ? POLLIN : 0) | (strchr(events, 'w') ? POLLOUT : 0));
+        fds[i].events =
+            (short)((strchr(events, 'r') ? POLLIN : 0) | (strchr(events, 'w') ? POLLOUT : 0));
         lua_pop(lua, 2);
     }
     int ready = poll(fds, (nfds_t)n, timeout);
@@ -71,7 +73,8 @@ static int port_is_free(uint16_t port)
     if (fd >= 0)
         ok = bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0;
     else /* a machine without IPv6 */
-        ok = (fd = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && bind(fd, (struct sockaddr *)&v4, sizeof v4) == 0;
+        ok = (fd = socket(AF_INET, SOCK_STREAM, 0)) >= 0 &&
+             bind(fd, (struct sockaddr *)&v4, sizeof v4) == 0;
     if (fd >= 0)
         close(fd);
     return ok;
@@ -153,7 +156,9 @@ static int sys_mode(lua_State *lua)
     if (stat(luaL_checkstring(lua, 1), &st) < 0)
         return host_fail(lua, strerror(errno));
     lua_pushinteger(lua, st.st_mode & 07777);
-    lua_pushstring(lua, S_ISSOCK(st.st_mode) ? "socket" : S_ISDIR(st.st_mode) ? "directory" : "file");
+    lua_pushstring(lua, S_ISSOCK(st.st_mode)  ? "socket"
+                        : S_ISDIR(st.st_mode) ? "directory"
+                                              : "file");
     return 2;
 }
 
@@ -170,10 +175,14 @@ static int sys_real_path(lua_State *lua)
 }
 
 static const luaL_Reg functions[] = {
-    {"now", sys_now},           {"poll", sys_poll},
-    {"free_port", sys_free_port}, {"temp_dir", sys_temp_dir},
-    {"remove_tree", sys_remove_tree}, {"list", sys_list},
-    {"mode", sys_mode},         {"real_path", sys_real_path},
+    {"now", sys_now},
+    {"poll", sys_poll},
+    {"free_port", sys_free_port},
+    {"temp_dir", sys_temp_dir},
+    {"remove_tree", sys_remove_tree},
+    {"list", sys_list},
+    {"mode", sys_mode},
+    {"real_path", sys_real_path},
     {NULL, NULL},
 };
 

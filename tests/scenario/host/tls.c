@@ -115,7 +115,8 @@ static void ticket_set(lua_State *lua, struct sock *s, int t)
     lua_pop(lua, 1);
 }
 
-/* sock:start_tls{ ca, certificate, key, psk_identity, psk, alpn, sni, min, max, ciphers, ticket } */
+/* sock:start_tls{ ca, certificate, key, psk_identity, psk, alpn, sni, min, max, ciphers, ticket }
+ */
 int tls_start(lua_State *lua)
 {
     struct sock *s = sock_check(lua, 1);

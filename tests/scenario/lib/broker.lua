@@ -1,6 +1,7 @@
 -- The broker under test: the real binary in a directory of its own, on free ports.
 --
--- In its configuration ${port}, ${NAME_port} and ${dir} stand for a free port, further free ports and
+-- In its configuration ${port}, ${NAME_port} and ${dir} stand for a free port, further free ports
+-- and
 -- the directory; without a `listener` it gets one for MQTT over TCP on 127.0.0.1:${port}.
 local client = require "client"
 local fail = require "fail"
@@ -80,7 +81,8 @@ local function spawn(self)
     ASAN_OPTIONS = os.getenv("ASAN_OPTIONS") or "detect_leaks=1",
   }
   if self.lean then
-    words.env.ASAN_OPTIONS = words.env.ASAN_OPTIONS .. ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
+    words.env.ASAN_OPTIONS = words.env.ASAN_OPTIONS
+      .. ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
   end
   local proc, why = host.spawn(words)
   if not proc then fail.raise("%s: %s", broker.command, why) end
@@ -92,7 +94,8 @@ end
 
 -- The telling part of an output: from a sanitizer's report on, or the end.
 local function tail(text, count)
-  local report = text:find("==%d+==ERROR") or text:find("WARNING: ThreadSanitizer", 1, true) or text:find("runtime error:", 1, true)
+  local report = text:find("==%d+==ERROR") or text:find("WARNING: ThreadSanitizer", 1, true)
+    or text:find("runtime error:", 1, true)
   if report then return text:sub(math.max(1, report - 200), report + count) end
   return #text > count and "..." .. text:sub(-count) or text
 end
@@ -106,7 +109,8 @@ end
 local function places(self)
   local list = {}
   for _, port in pairs(self.ports) do list[#list + 1] = { port = port } end
-  for path in expand(self, self.text):gmatch("unix:([^%s;]+)") do list[#list + 1] = { path = path } end
+  for path in expand(self,
+    self.text):gmatch("unix:([^%s;]+)") do list[#list + 1] = { path = path } end
   return list
 end
 
@@ -137,7 +141,8 @@ function broker.start(text, options)
   for k, v in pairs(options or {}) do self[k] = v end
   self.conf = self.dir .. "/skep.conf"
   self.text = text
-  broker.write_file(self.conf, broker.mosquitto and configure_mosquitto(self) or configure(self, text))
+  broker.write_file(self.conf, broker.mosquitto and configure_mosquitto(self) or configure(self,
+    text))
   spawn(self)
   wait_started(self)
   return self

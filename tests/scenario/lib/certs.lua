@@ -1,6 +1,7 @@
 -- Certificates for TLS stories, made by the openssl command once a process:
 --   ca.pem; server (localhost), other (other.test), client (alice), revoked (mallory): NAME.pem and
---   NAME.key; crl.pem, in which mallory's certificate is revoked; stranger (a client of another CA).
+--   NAME.key; crl.pem, in which mallory's certificate is revoked; stranger (a client of another
+-- CA).
 local fail = require "fail"
 local sched = require "sched"
 
@@ -25,20 +26,24 @@ end
 local function words(...)
   local out = {}
   for _, item in ipairs { ... } do
-    if type(item) == "table" then table.move(item, 1, #item, #out + 1, out) else out[#out + 1] = item end
+    if type(item) == "table" then table.move(item, 1, #item, #out + 1,
+      out) else out[#out + 1] = item end
   end
   return table.unpack(out)
 end
 
 local function authority(dir, name)
-  openssl(dir, words("req", "-x509", EC, "-keyout", name .. ".key", "-out", name .. ".pem", "-days", "30",
+  openssl(dir, words("req", "-x509", EC, "-keyout", name .. ".key", "-out", name .. ".pem",
+    "-days", "30",
     "-subj", "/CN=" .. name))
 end
 
 local function issue(dir, ca, name, subject, serial, alt)
-  openssl(dir, words("req", "-x509", "-CA", ca .. ".pem", "-CAkey", ca .. ".key", EC, "-keyout", name .. ".key",
+  openssl(dir, words("req", "-x509", "-CA", ca .. ".pem", "-CAkey", ca .. ".key", EC, "-keyout",
+    name .. ".key",
     "-out", name .. ".pem", "-days", "30", "-set_serial", tostring(serial), "-subj", subject,
-    "-addext", "basicConstraints=critical,CA:FALSE", alt and { "-addext", "subjectAltName=" .. alt } or {}))
+    "-addext", "basicConstraints=critical,CA:FALSE", alt and { "-addext", "subjectAltName="
+      .. alt } or {}))
 end
 
 local function write(path, text)
@@ -51,7 +56,8 @@ local function revoke(dir)
   write(dir .. "/index.txt", "R\t491231235959Z\t240101000000Z\t1004\tunknown\t/CN=mallory\n")
   write(dir .. "/ca.cnf", "[ca]\ndefault_ca = c\n[c]\ndatabase = index.txt\ndefault_md = sha256\n"
     .. "default_crl_days = 30\n")
-  openssl(dir, "ca", "-config", "ca.cnf", "-gencrl", "-keyfile", "ca.key", "-cert", "ca.pem", "-out", "crl.pem")
+  openssl(dir, "ca", "-config", "ca.cnf", "-gencrl", "-keyfile", "ca.key", "-cert", "ca.pem",
+    "-out", "crl.pem")
 end
 
 local ready, making

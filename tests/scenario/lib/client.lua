@@ -5,7 +5,8 @@
 -- Strict:   c:expect{ "CONNACK", reason = 0 }  c:receive{ topic = }  c:expect_nothing()
 --           c:expect_closed()  c:expect_dropped(0x82)  c:expect_refused(0x85, 2)
 --
--- A field wanted by expect is compared with the packet's: tables by their own fields, any{ 1, 2 } by
+-- A field wanted by expect is compared with the packet's: tables by their own fields, any{ 1, 2 }
+-- by
 -- its members, functions by calling them; false means "absent".
 local fail = require "fail"
 local link = require "link"
@@ -154,7 +155,8 @@ function client:expect_all(wants)
     for i, want in ipairs(open) do
       if matches(want, got) then hit = i break end
     end
-    if not hit then self:complain("expected one of %s\n      got %s", wire.show(open), wire.show(got)) end
+    if not hit then self:complain("expected one of %s\n      got %s", wire.show(open),
+      wire.show(got)) end
     table.remove(open, hit)
   end
 end
@@ -204,7 +206,8 @@ function client:expect_closed(seconds)
   local got, why = self:try_next(seconds)
   if got then self:complain("expected the end of the stream, got %s", wire.show(got)) end
   if why == "timeout" then self:complain("expected the end of the stream, which stays open") end
-  if #self.buffer > 0 then self:complain("the stream ended within a packet: %s", wire.hex(self.buffer)) end
+  if #self.buffer > 0 then self:complain("the stream ended within a packet: %s",
+    wire.hex(self.buffer)) end
 end
 
 -- A live connection is ended by the broker: DISCONNECT with the reason in MQTT 5, a close before.

@@ -1,4 +1,5 @@
--- MQTT 5 properties: names, types, and the packets of a server in which each may stand [MQTT 2.2.2].
+-- MQTT 5 properties: names, types, and the packets of a server in which each may stand [MQTT
+-- 2.2.2].
 local wire = require "wire"
 
 local props = {}

@@ -129,7 +129,8 @@ local function with_ends(t, err)
 end
 
 local function run_one(s, number, report)
-  local t = setmetatable({ number = number, version = s.version, clients = {}, brokers = {}, used = {} }, T)
+  local t = setmetatable({ number = number, version = s.version, clients = {}, brokers = {},
+    used = {} }, T)
   t.topic = t:name()
   local began = host.now()
   local ok, err = xpcall(s.fn, explain, t, s.version)

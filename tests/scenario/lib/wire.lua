@@ -82,7 +82,8 @@ function wire.show(v, depth)
   depth = depth or 0
   if type(v) == "string" then
     if #v > 80 then v = v:sub(1, 80) .. "...(" .. #v .. ")" end
-    return '"' .. v:gsub('[%c"\\\x80-\xff]', function(c) return ("\\x%02x"):format(c:byte()) end) .. '"'
+    return '"' .. v:gsub('[%c"\\\x80-\xff]', function(c) return ("\\x%02x"):format(c:byte()) end)
+      .. '"'
   end
   if type(v) ~= "table" or depth > 4 then return tostring(v) end
   local parts, keys = {}, {}
