@@ -241,6 +241,17 @@ static void check_clash(struct settings *s, size_t count, const char *address, b
                             "%s is bound twice", address);
 }
 
+/* Browsers let any page of any site open a WebSocket to this machine; only the Origin
+ * tells them apart. */
+static void check_origins(struct settings *s, const struct settings_listener *l, size_t open)
+{
+    if (l->websocket == SWITCH_ON && l->origins.count == 0 && open > 0)
+        complaint_warn(&s->complaints, l->block.pos,
+                       "name the sites that may: origins https://app.example.org;",
+                       "listener %s admits every web page that a browser on its network shows",
+                       l->block.label);
+}
+
 static void expand(struct settings *s, struct settings_listener *l, struct server_listener *out)
 {
     bool proxied = l->proxy.count && strcmp(l->proxy.items[0], "off") != 0;
@@ -264,6 +275,7 @@ static void expand(struct settings *s, struct settings_listener *l, struct serve
         open += one->anonymous;
         s->listener_pos[s->server.listener_count++] = pos;
     }
+    check_origins(s, l, open);
     if (open == l->bind.count) /* decided now, so that -T shows it */
         l->anonymous = ANONYMOUS_ALLOW;
     else if (open == 0)

@@ -1,9 +1,30 @@
 /* A new configuration beside the running one: built, checked, compared, swapped. */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "main/daemon_impl.h"
 #include "main/notify.h"
+
+/* A private key or a list of shared keys that everybody on the machine can read. */
+static void warn_readable(struct settings *s, size_t at, const char *path)
+{
+    struct stat st;
+
+    if (path && stat(path, &st) == 0 && (st.st_mode & S_IROTH))
+        complaint_warn(&s->complaints, s->listener_pos[at],
+                       arena_printf(&s->arena, "chmod o-r %s", path),
+                       "everybody on this machine can read the key in %s", path);
+}
+
+static void warn_keys(struct settings *s, size_t at)
+{
+    const struct listen_tls *tls = &s->server.listeners[at].listen.tls_conf;
+
+    for (size_t i = 0; i < tls->cert_count; i++)
+        warn_readable(s, at, tls->certs[i].key);
+    warn_readable(s, at, tls->psk_file);
+}
 
 void check_tls_files(struct settings *s)
 {
@@ -12,7 +33,10 @@ void check_tls_files(struct settings *s)
     for (size_t i = 0; i < s->server.listener_count; i++) {
         const struct server_listener *l = &s->server.listeners[i];
         bool seen = i > 0 && s->server.listeners[i - 1].listen.name == l->listen.name;
-        if (l->listen.tls && !seen && listener_check_tls(&l->listen, why, sizeof why) < 0)
+        if (!l->listen.tls || seen)
+            continue;
+        warn_keys(s, i);
+        if (listener_check_tls(&l->listen, why, sizeof why) < 0)
             complaint_error(&s->complaints, s->listener_pos[i], NULL, "%s", why);
     }
 }

@@ -157,8 +157,9 @@ static void journal_fields_stay_on_their_line(void **state)
     log_line_journal(&line, &r);
     line.text[line.len] = '\0';
     assert_string_equal(
-        line.text, "PRIORITY=3\nSYSLOG_IDENTIFIER=skep\nSKEP_AREA=t\n"
-                   "MESSAGE=t: x\\ny client_id=\"a\\nPRIORITY=0\"\nSKEP_CLIENT_ID=a\\nPRIORITY=0\n");
+        line.text,
+        "PRIORITY=3\nSYSLOG_IDENTIFIER=skep\nSKEP_AREA=t\n"
+        "MESSAGE=t: x\\ny client_id=\"a\\nPRIORITY=0\"\nSKEP_CLIENT_ID=a\\nPRIORITY=0\n");
 }
 
 static void flood(int lines)
@@ -305,6 +306,35 @@ static void a_reader_that_stopped_does_not_block(void **state)
     close(fds[1]);
 }
 
+/* Under systemd the priority goes in front of each line and the journal adds the time. */
+static void lines_for_the_journal_carry_their_priority(void **state)
+{
+    struct log_conf conf = {LOG_LEVEL_INFO, LOG_FORMAT_TEXT, LOG_TO_STDERR, NULL};
+    char why[256], name[64], text[256] = "";
+    int fds[2], saved = dup(STDERR_FILENO);
+    struct stat st;
+
+    log_capture(NULL, NULL);
+    assert_int_equal(pipe(fds), 0);
+    dup2(fds[1], STDERR_FILENO);
+    fstat(STDERR_FILENO, &st);
+    snprintf(name, sizeof name, "%llu:%llu", (unsigned long long)st.st_dev,
+             (unsigned long long)st.st_ino);
+    setenv("JOURNAL_STREAM", name, 1);
+    assert_int_equal(log_open(&conf, why, sizeof why), 0);
+    log_error("t", "bad");
+    log_info("t", "fine");
+    ssize_t n = read(fds[0], text, sizeof text - 1);
+    unsetenv("JOURNAL_STREAM");
+    dup2(saved, STDERR_FILENO);
+    log_open(&conf, why, sizeof why);
+    assert_true(n > 0);
+    assert_string_equal(text, "<3>t: bad\n<6>t: fine\n");
+    close(saved);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_rotate_under_writing_threads, start, stop),
         cmocka_unit_test_setup_teardown(a_destination_that_cannot_be_opened_keeps_the_old, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(lines_for_the_journal_carry_their_priority, start, stop),
         cmocka_unit_test_setup_teardown(a_reader_that_stopped_does_not_block, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

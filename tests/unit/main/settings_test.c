@@ -191,6 +191,17 @@ static void authenticated_or_outspoken_listeners_start(void **state)
     settings_free(&s);
 }
 
+static void a_browser_is_not_a_neighbour(void **state)
+{
+    struct settings *s = good("listener ws { bind 127.0.0.1; }");
+
+    assert_int_equal(s->complaints.warnings, 1);
+    settings_free(&s);
+    s = good("listener ws { bind 127.0.0.1; origins https://a.example; }");
+    assert_int_equal(s->complaints.warnings, 0);
+    settings_free(&s);
+}
+
 static void types_set_ports_and_transport(void **state)
 {
     struct settings *s = good("listener mqtt { bind 127.0.0.1 ::1; }"
@@ -279,6 +290,8 @@ static void rules_between_directives(void **state)
     refused("listener a { bind 127.0.0.1:1; mount_point a/#; }", "no + or #");
     refused("listener a { bind 127.0.0.1:1; owner nobody-of-this-name; }", "there is no user");
     refused("listener a { bind 127.0.0.1:1; proxy_protocol v1; }", "who may send the header");
+    refused("listener a { bind 127.0.0.1:1; anonymous allow; proxy_protocol v1 from 1.2.3; }",
+            "is not an address block");
     refused("listener a { bind 127.0.0.1:1; proxy_protocol v3 from ::1; }", "unknown version");
     refused("log { to nowhere; }", "unknown destination");
     refused("log { to file; }", "needs a path");
@@ -337,6 +350,7 @@ int main(void)
         cmocka_unit_test(every_limit_reaches_the_server),
         cmocka_unit_test(an_open_listener_must_say_so),
         cmocka_unit_test(authenticated_or_outspoken_listeners_start),
+        cmocka_unit_test(a_browser_is_not_a_neighbour),
         cmocka_unit_test(types_set_ports_and_transport),
         cmocka_unit_test(listener_details_arrive),
         cmocka_unit_test(rules_between_directives),
