@@ -28,7 +28,7 @@ enum {
     LISTENER_MAGIC = 0x4c53544e,
     ACCEPTS_PER_TURN = 64,
     REST_MS = 100,
-    DEFAULT_BACKLOG = 1024,
+    DEFAULT_BACKLOG = 4096,
     DEFAULT_HANDSHAKE_MS = 10000,
     DEFAULT_WS_HEAD = 8192,
 };
@@ -60,8 +60,8 @@ struct listener {
 
     /* The accepting loop's. */
     int fd, spare_fd;
-    unsigned accepts;      /* tried in the last turn that had callers */
-    uint64_t accepted_ms;  /* when that was */
+    unsigned accepts;     /* tried in the last turn that had callers */
+    uint64_t accepted_ms; /* when that was */
     struct loop *home;
     struct loop_watch *watch;
     struct wheel_timer rest;

@@ -75,7 +75,7 @@ struct listen_conf {
 
     uint32_t max_connections;      /* 0: no limit */
     uint32_t connect_rate;         /* a second, bursts up to as many; 0: no limit */
-    int backlog;                   /* 0: 1024 */
+    int backlog;                   /* 0: 4096 (the kernel's somaxconn caps it) */
     uint32_t handshake_timeout_ms; /* accept to up(); 0: 10 s */
     bool keepalive;                /* SO_KEEPALIVE */
     bool v6_only;                  /* "[::]" does not also take IPv4 */

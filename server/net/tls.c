@@ -14,6 +14,7 @@
 #include "net/tls_context.h"
 
 enum {
+    RECORD_HANDSHAKE = 22, /* the first byte a client sends */
     RECORD_MAX = 16384,
     READ_SIZE = 49152, /* cipher bytes a read: with a record that was begun
                           earlier, their plain text fits PLAIN_SIZE */
@@ -184,15 +185,26 @@ void tls_begin(struct conn *c, struct tls_context *ctx)
 
     t->ctx = ctx;
     conn_layer(c)->tls = t;
-    struct tls_io *io = enter(c);
-    t->ssl = SSL_new(tls_context_default(ctx));
+}
+
+/* OpenSSL's 9 KB are spent only on a peer that begins to speak TLS. */
+static bool make_ssl(struct conn *c, struct tls_io *io, uint8_t first)
+{
+    struct tls *t = c->layer->tls;
+
+    if (first != RECORD_HANDSHAKE) {
+        phase_fail(c, CONN_TLS, "the peer does not speak TLS");
+        return false;
+    }
+    t->ssl = SSL_new(tls_context_default(t->ctx));
     if (!t->ssl) {
         phase_fail(c, CONN_MEMORY, tls_reason());
-        return;
+        return false;
     }
     BIO_up_ref(io->bio);
     SSL_set_bio(t->ssl, io->bio, io->bio);
     SSL_set_accept_state(t->ssl);
+    return true;
 }
 
 void tls_free(struct conn *c)
@@ -315,9 +327,11 @@ static const char *why(struct tls *t)
     return tls_reason();
 }
 
+/* Only the first step waits, the dear one.  Whoever has got that far is brought to the end:
+ * otherwise in a storm nobody would be done before everybody has begun. */
 bool tls_must_wait(const struct conn *c)
 {
-    return !c->layer->tls->established && conn_home(c)->handshake_ns >= TURN_HANDSHAKE_NS;
+    return !c->layer->tls->ssl && conn_home(c)->handshake_ns >= TURN_HANDSHAKE_NS;
 }
 
 /* True once established. */
@@ -367,6 +381,8 @@ void tls_input(struct conn *c, uint8_t *buf, size_t len)
     struct tls_io *io = enter(c);
     int error;
 
+    if (!t->ssl && !make_ssl(c, io, buf[0]))
+        return;
     io->in = buf;
     io->in_len = len;
     if (!t->established) {

@@ -2,6 +2,7 @@
 #include "net_fixture.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -99,6 +100,26 @@ static void bytes_travel_both_ways(void **state)
     TURN_UNTIL(f->loop, f->peer[0].closes == 1);
     assert_int_equal(stats_of(f).connections, 0);
     assert_int_equal(stats_of(f).accepted, 1);
+}
+
+static int option_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    assert_return_code(getsockopt(fd, level, name, &value, &len), errno);
+    return value;
+}
+
+static void small_packets_are_not_held_back(void **state)
+{
+    struct fixture *f = *state;
+    f->conf.keepalive = true;
+    open_listener(f);
+    int fd = connect_here(f);
+    TURN_UNTIL(f->loop, f->peer[0].ups == 1);
+    assert_true(option_of(conn_fd(f->peer[0].conn), IPPROTO_TCP, TCP_NODELAY) > 0);
+    assert_true(option_of(conn_fd(f->peer[0].conn), SOL_SOCKET, SO_KEEPALIVE) > 0);
+    close(fd);
 }
 
 static void ipv6_is_bound_as_written(void **state)
@@ -384,6 +405,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(bytes_travel_both_ways),
+        TEST(small_packets_are_not_held_back),
         TEST(ipv6_is_bound_as_written),
         TEST(a_unix_socket_has_its_mode_and_goes_away),
         TEST(a_socket_left_by_a_crash_is_replaced_a_live_one_is_not),

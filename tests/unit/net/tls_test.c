@@ -2,6 +2,8 @@
  * both ways, hostile and slow handshakes.  Promise S6. */
 #include "tls_fixture.h"
 
+#include <malloc.h>
+
 #include "net/conn_impl.h"
 
 enum { PEERS = 32 };
@@ -713,6 +715,27 @@ static void plain_text_on_a_tls_port_is_refused(void **state)
     close(fd);
 }
 
+/* Promise C1: who only connects costs no TLS state. */
+static void a_silent_connection_costs_no_tls_state(void **state)
+{
+    enum { SILENT = 200 };
+    struct fixture *f = *state;
+    int fds[SILENT];
+    open_listener(f);
+    struct tls_client warm = client_of(f); /* what the first handshake makes for all */
+    assert_true(tls_client_connect(&warm, f->loop));
+    tls_client_free(&warm);
+    TURN_UNTIL(f->loop, f->loop->conns.count == 0);
+    size_t before = mallinfo2().uordblks;
+    for (int i = 0; i < SILENT; i++)
+        fds[i] = client_connect(listener_port(f->listener));
+    TURN_UNTIL(f->loop, f->loop->conns.count == SILENT);
+    size_t each = (mallinfo2().uordblks - before) / SILENT;
+    assert_true(each < 1500); /* mallinfo2 knows nothing under sanitizers and says 0 */
+    for (int i = 0; i < SILENT; i++)
+        close(fds[i]);
+}
+
 /* A storm of handshakes is cut into slices: no turn does more than its share. */
 static void handshakes_are_spread_over_turns(void **state)
 {
@@ -777,6 +800,7 @@ int main(void)
         TEST(alpn_is_agreed),
         TEST(a_slow_handshake_times_out),
         TEST(plain_text_on_a_tls_port_is_refused),
+        TEST(a_silent_connection_costs_no_tls_state),
         TEST(handshakes_are_spread_over_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
