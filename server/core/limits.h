@@ -63,6 +63,7 @@ struct limits {
     uint64_t max_retained_messages; /* 0: none */
     uint64_t max_retained_bytes;    /* 0: none */
     char client_id_prefix[32];      /* of ids the broker assigns */
+    char response_prefix[64];       /* Response Information is this and the client id; "": none */
 };
 
 /* The defaults of docs/guide/configuration.md. */

@@ -11,7 +11,7 @@
 #include "front/hooks.h"
 #include "mqtt/topic.h"
 
-enum { CONNACK_ROOM = 1024, V31_CLIENT_ID_MAX = 23 };
+enum { CONNACK_ROOM = 1024, V31_CLIENT_ID_MAX = 23, RESPONSE_INFO_MAX = 512 };
 
 /* Everything about one attempt that does not outlive the call. */
 struct attempt {
@@ -80,8 +80,8 @@ static void identify(struct attempt *a)
     a->has_username = a->p.has_username;
     a->username = a->p.username;
     if (policy->username_from != USERNAME_NONE && a->facts.cert_verified) {
-        a->username = policy->username_from == USERNAME_CN ? a->facts.cert_cn
-                                                           : a->facts.cert_subject;
+        a->username =
+            policy->username_from == USERNAME_CN ? a->facts.cert_cn : a->facts.cert_subject;
         a->has_username = a->vouched = a->username.len > 0;
     } else if (a->facts.psk_identity.len > 0) {
         a->vouched = true;
@@ -135,6 +135,22 @@ static uint16_t imposed_keep_alive(const struct attempt *a)
     return want;
 }
 
+/* Where this client's response topics should begin; empty unless it asked [MQTT-3.1.2-28],
+ * and where its id would make something else of it. */
+static struct str response_info(const struct attempt *a, char *out, size_t size)
+{
+    const char *prefix = a->c->desk->w->limits->response_prefix;
+    size_t len = strlen(prefix);
+
+    if (!a->p.request_response_info || len == 0 || len + a->client_id.len > size ||
+        memchr(a->client_id.ptr, '+', a->client_id.len) ||
+        memchr(a->client_id.ptr, '#', a->client_id.len))
+        return STR_NONE;
+    memcpy(out, prefix, len);
+    memcpy(out + len, a->client_id.ptr, a->client_id.len);
+    return (struct str){out, len + a->client_id.len};
+}
+
 static void connack_v5(const struct attempt *a, const struct session *s,
                        struct mqtt_connack_out *ack)
 {
@@ -155,7 +171,7 @@ static void connack_v5(const struct attempt *a, const struct session *s,
     ack->session_expiry = s->expiry;
     if (a->assigned)
         ack->assigned_client_id = a->client_id; /* [MQTT-3.1.3-7] */
-    if (a->p.has_auth_method) { /* [MQTT-4.12.0-5] */
+    if (a->p.has_auth_method) {                 /* [MQTT-4.12.0-5] */
         ack->has_auth_method = true;
         ack->auth_method = a->p.auth_method;
         ack->auth_data = a->answer.auth_data;
@@ -170,8 +186,12 @@ static void put_connack(const struct attempt *a, const struct session *s, bool p
                                    .receive_maximum = 65535,
                                    .maximum_qos = 2};
 
-    if (a->p.version == MQTT_50)
+    char info[RESPONSE_INFO_MAX];
+
+    if (a->p.version == MQTT_50) {
         connack_v5(a, s, &ack);
+        ack.response_info = response_info(a, info, sizeof info);
+    }
     mqtt_put_connack(out, &ack, a->c->link.maximum_packet);
 }
 
@@ -286,8 +306,8 @@ static void assign_id(struct attempt *a)
     struct client_extra *x = client_extra(a->c);
 
     if (x->assigned_len == 0)
-        x->assigned_len = (uint8_t)sessions_assign_id(a->c->desk->w, x->assigned_id,
-                                                      sizeof x->assigned_id);
+        x->assigned_len =
+            (uint8_t)sessions_assign_id(a->c->desk->w, x->assigned_id, sizeof x->assigned_id);
     a->client_id = (struct str){x->assigned_id, x->assigned_len};
     a->assigned = true;
 }

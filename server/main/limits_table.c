@@ -3,6 +3,14 @@
 #include "base/mem.h"
 #include "main/settings.h"
 
+static void check_topic_part(const struct directive *d, const struct syntax_node *node,
+                             struct directive_context *ctx)
+{
+    if (strpbrk(node->words[1].text.ptr, "+#"))
+        complaint_error(ctx->complaints, node->words[1].pos, NULL,
+                        "%s is the beginning of a topic and holds no + or #", d->name);
+}
+
 #define LIMIT(member) DIRECTIVE_FIELD(struct limits, member)
 
 static const struct directive items[] = {
@@ -271,6 +279,13 @@ static const struct directive items[] = {
      LIMIT(client_id_prefix),
      .fallback = "skep-",
      .help = "beginning of assigned client identifiers"},
+    {.name = "response_information",
+     .type = DIRECTIVE_TEXT,
+     LIMIT(response_prefix),
+     .fallback = "\"\"",
+     .check = check_topic_part,
+     .help = "told, with the client identifier behind it, to MQTT 5 clients that ask where their "
+             "response topics should begin; empty: nothing is told"},
     {.name = "upgrade_outgoing_qos",
      .type = DIRECTIVE_BOOL,
      LIMIT(upgrade_outgoing_qos),

@@ -1,5 +1,6 @@
 /* A new configuration beside the running one: built, checked, compared, swapped. */
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
@@ -77,6 +78,22 @@ static int apply(struct daemon *d, struct settings *next, struct reload *r)
     return 0;
 }
 
+/* The directives of a listener that its socket got once and for all. */
+static void keep_socket(struct settings *next, const struct settings *old)
+{
+    for (size_t i = 0; i < next->listeners.count; i++) {
+        struct settings_listener *l = next->listeners.items[i];
+        for (size_t j = 0; j < old->listeners.count; j++) {
+            const struct settings_listener *o = old->listeners.items[j];
+            if (strcmp(l->block.label, o->block.label) != 0)
+                continue;
+            l->backlog = o->backlog;
+            l->mode = o->mode;
+            l->owner = o->owner ? arena_cstr(&next->arena, str_of(o->owner)) : NULL;
+        }
+    }
+}
+
 /* What only a restart changes stays as it runs, so that the next comparison says it again. */
 static void keep_fixed(struct settings *next, const struct settings *old)
 {
@@ -89,6 +106,7 @@ static void keep_fixed(struct settings *next, const struct settings *old)
     next->control.socket =
         old->control.socket ? arena_cstr(&next->arena, str_of(old->control.socket)) : NULL;
     next->control.mode = old->control.mode;
+    keep_socket(next, old);
 }
 
 static void log_outcome(const struct reload *r)

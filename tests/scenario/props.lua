@@ -104,6 +104,18 @@ story("5: no response information unless asked for", "MQTT-3.1.2-28/5", function
   t:equal(c.connack.properties.response_information, nil, "response information")
 end)
 
+story("5: response information is told to those who ask, where it is configured", "MQTT-3.1.2-28/5", function(t)
+  local b = t:broker 'limits { response_information "reply/"; }'
+  local c = b:join { id = t.topic, properties = { request_response = 1 } }
+  t:equal(c.connack.properties.response_information, "reply/" .. t.topic, "response information")
+  c = b:join()
+  t:equal(c.connack.properties.response_information, nil, "not asked for")
+  c = b:join { id = t.topic .. "/#", properties = { request_response = 1 } }
+  t:equal(c.connack.properties.response_information, nil, "an id that would be a wildcard")
+  c = b:join { id = ("x"):rep(5000), properties = { request_response = 1 } }
+  t:equal(c.connack.properties.response_information, nil, "an id that would not fit")
+end)
+
 story("5: request problem information 0 keeps explanations out of acknowledgements",
   "MQTT-3.1.2-29/5", function(t)
   -- the stories' rules raise on a reason string or user property; here are the ways to earn one

@@ -90,7 +90,7 @@ static void every_limit_reaches_the_server(void **state)
         "retain off; wildcard_subscriptions off; shared_subscriptions off;"
         "subscription_identifiers off; empty_client_id off; upgrade_outgoing_qos on;"
         "reason_strings off; shared_strategy hash; max_retained_messages 28;"
-        "max_retained_bytes 29; client_id_prefix x-; }");
+        "max_retained_bytes 29; client_id_prefix x-; response_information r/; }");
     const struct limits *l = &s->server.limits;
 
     assert_int_equal(l->memory_limit, 5 << 20);
@@ -132,6 +132,7 @@ static void every_limit_reaches_the_server(void **state)
     assert_int_equal(l->max_retained_messages, 28);
     assert_int_equal(l->max_retained_bytes, 29);
     assert_string_equal(l->client_id_prefix, "x-");
+    assert_string_equal(l->response_prefix, "r/");
     settings_free(&s);
 }
 
@@ -293,6 +294,7 @@ static void rules_between_directives(void **state)
     refused("listener a { bind 127.0.0.1:1; anonymous allow; proxy_protocol v1 from 1.2.3; }",
             "is not an address block");
     refused("listener a { bind 127.0.0.1:1; proxy_protocol v3 from ::1; }", "unknown version");
+    refused("limits { response_information a/+/; }", "no + or #");
     refused("log { to nowhere; }", "unknown destination");
     refused("log { to file; }", "needs a path");
     refused("log { to stderr x; }", "only 'to file' takes a path");
