@@ -91,6 +91,9 @@ void conn_reap(struct conn *c);
 void conn_abandon(struct conn *c); /* at loop_free: closed(), then gone without lingering */
 void conn_timer_fired(void *arg, struct wheel_timer *timer);
 
+/* watch.c */
+void watch_run_fired(struct loop *l);
+
 /* sweep.c */
 void sweep_fired(void *arg, struct wheel_timer *timer);
 
