@@ -107,7 +107,8 @@ story("listeners come and go with a reload", "MQTT-7.0.0-2/3.1.1", function(t)
   b:join():ping()
 end)
 
-story("a listener becomes another kind on its address; clients stay", "MQTT-7.0.0-2/3.1.1", function(t)
+story("a listener becomes another kind on its address; clients stay", "MQTT-7.0.0-2/3.1.1",
+  function(t)
   local b = t:own_broker "listener mqtt { bind 127.0.0.1:${port}; bind unix:${dir}/m.sock; }"
   local old, near = b:join(), b:join { path = b.dir .. "/m.sock" }
   b:reload "listener mqtt { bind 127.0.0.1:${port}; websocket on; bind unix:${dir}/m.sock; }"
