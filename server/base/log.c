@@ -198,6 +198,7 @@ void log_tick(void)
 {
     uint64_t now = clock_mono_ms() / LOG_LIMIT_WINDOW_MS + 1;
     uint64_t missing = atomic_exchange(&lost, 0);
+    char why[256];
 
     for (struct log_limit *s = atomic_load(&limited); s; s = s->next) {
         if (atomic_load(&s->window) == now)
@@ -207,6 +208,8 @@ void log_tick(void)
             log_kv(LOG_LEVEL_WARN, s->area, "more lines like this were kept back",
                    LOG_UINT("suppressed", n), LOG_TEXT("like", s->what));
     }
+    if (missing)
+        log_sink_reopen(why, sizeof why); /* the daemon may have restarted, a disk come back */
     if (missing)
         log_warn("log", "%llu lines were lost: the log's destination did not take them in time",
                  (unsigned long long)missing);

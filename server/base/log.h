@@ -43,7 +43,8 @@ struct log_conf {
  * cannot be opened; the earlier destination then stays.  Main thread. */
 int log_open(const struct log_conf *conf, char *why, size_t why_size);
 
-/* Opens the file again by its name (after rotation).  A no-op for other targets. */
+/* Opens the file or the daemon's socket again by its name (after rotation, after a
+ * restart).  A no-op for stderr. */
 int log_reopen(char *why, size_t why_size);
 
 void log_level_set(enum log_level level);
@@ -53,7 +54,8 @@ enum log_level log_level_get(void);
 const char *log_level_name(enum log_level level);
 
 /* Says what rate limits kept back from sites that have been silent since, and how many
- * lines the destination could not take.  Main calls it every few seconds. */
+ * lines the destination could not take (which it then opens again).  Main calls it every
+ * few seconds. */
 void log_tick(void);
 
 /* Sees every line (without its newline) instead of the destination; NULL ends that.

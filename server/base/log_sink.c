@@ -18,7 +18,7 @@
 static _Atomic int slot = STDERR_FILENO;
 static _Atomic int layout = LOG_AS_TEXT;
 static _Atomic bool is_socket;
-static char *file_path; /* main thread */
+static char *reopen_path; /* of the file or the daemon's socket; NULL: stderr.  Main thread */
 
 enum log_layout log_sink_layout(void)
 {
@@ -39,7 +39,7 @@ static bool stderr_is_journal(void)
 
 static int open_file(const char *path)
 {
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
 static int open_datagram(const char *path)
@@ -108,23 +108,25 @@ int log_sink_open(const struct log_conf *conf, char *why, size_t why_size)
     }
     if (fd != STDERR_FILENO)
         close(fd);
-    free(file_path);
-    file_path = conf->target == LOG_TO_FILE ? str_dup(str_of(conf->path)) : NULL;
+    free(reopen_path);
+    reopen_path = conf->target != LOG_TO_STDERR ? str_dup(str_of(what)) : NULL;
     return 0;
 }
 
+/* A daemon that was restarted listens on a new socket of the same name. */
 int log_sink_reopen(char *why, size_t why_size)
 {
+    bool datagram = atomic_load(&is_socket);
     int fd, err;
 
-    if (!file_path)
+    if (!reopen_path)
         return 0;
-    fd = open_file(file_path);
+    fd = datagram ? open_datagram(reopen_path) : open_file(reopen_path);
     if (fd < 0) {
-        snprintf(why, why_size, "cannot reopen %s: %s", file_path, strerror(errno));
+        snprintf(why, why_size, "cannot reopen %s: %s", reopen_path, strerror(errno));
         return ERR_SYSTEM;
     }
-    err = install(fd, log_sink_layout(), false);
+    err = install(fd, log_sink_layout(), datagram);
     close(fd);
     return err;
 }
