@@ -107,8 +107,9 @@ enum conn_result {
 };
 
 /* Writes all pieces, in order.  Pieces with an owner are referenced if they have to
- * wait (the caller keeps its own reference); those without are copied.  On a WebSocket
- * one call is one binary message.  Not to be called while blocked. */
+ * wait (the caller keeps its own reference); those without are copied.  The pieces
+ * are whole MQTT packets; on a WebSocket each becomes a binary message (net/ws_cut.h).
+ * Not to be called while blocked. */
 enum conn_result conn_send(struct conn *c, const struct out_vec *v, unsigned n);
 
 /* From writable(), on the connection's own loop: tries the residue again; CONN_SENT also

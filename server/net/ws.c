@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "net/conn_impl.h"
 #include "net/listen_impl.h"
+#include "net/ws_cut.h"
 #include "net/ws_frame.h"
 
 /* Fixed once the connection is up, but for the decoder, which is the owning loop's. */
@@ -170,7 +171,15 @@ static enum conn_result send_frame(struct conn *c, enum ws_opcode opcode, const 
 
 enum conn_result ws_send(struct conn *c, const struct out_vec *v, unsigned n)
 {
-    return send_frame(c, WS_BINARY, v, n);
+    struct ws_cut cut;
+
+    if (ws_cut_count(v, n) <= 1)
+        return send_frame(c, WS_BINARY, v, n);
+    if (!ws_cut_init(&cut, v, n))
+        return output_fail(c);
+    enum conn_result result = output_below_ws(c, cut.v, cut.n);
+    ws_cut_fini(&cut);
+    return result;
 }
 
 enum conn_result ws_flush(struct conn *c)
