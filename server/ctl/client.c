@@ -422,11 +422,14 @@ int client_turn(struct client *c, int extra_fd, int timeout_ms, struct fault *fa
 
 int client_drain(struct client *c, struct fault *fault)
 {
-    while (link_unsent(c->link) > 0) {
+    for (;;) {
+        if (link_flush(c->link, fault) < 0)
+            return -1;
+        if (link_unsent(c->link) == 0)
+            return 0;
         if (client_turn(c, -1, -1, fault) < 0)
             return -1;
     }
-    return 0;
 }
 
 /* -- Life -- */
