@@ -133,9 +133,9 @@ end)
 
 story("a port that is taken stops the start in words", "MQTT-7.0.0-2/3.1.1", function(t)
   local b = t:own_broker()
-  local code, text = run(t, "-c", file(t,
-    ("data_dir %s;\nlistener mqtt { bind 127.0.0.1:%d; }\n"):format(t.dir or "data",
-    b.ports.port)))
+  t.dir = host.temp_dir()
+  local code, text = run(t, "-c", file(t, ("data_dir %s;\nlistener mqtt { bind 127.0.0.1:%d; }\n")
+    :format(t.dir, b.ports.port)))
   t:check(code ~= 0, "it started")
   t:check(text:find(tostring(b.ports.port), 1, true), "it said: %s", text)
   host.remove_tree(t.dir)

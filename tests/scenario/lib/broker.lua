@@ -157,6 +157,7 @@ function broker.start(text, options)
     local taken = self:wait_end(1) and self.output:find("in use", 1, true)
     if not taken or attempt == 5 then
       if not self.how then self:kill() end
+      self:remove()
       error(err, 0)
     end
   end
