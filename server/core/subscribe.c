@@ -77,10 +77,11 @@ bool session_unsubscribe(struct worker *w, struct session *s, struct str filter)
 
 void session_unsubscribe_all(struct worker *w, struct session *s)
 {
-    struct subtable old;
+    struct subtable old = {0};
 
     lock_take(&s->subs.lock);
-    old = s->subs;
+    old.slots = s->subs.slots;
+    old.cap = s->subs.cap;
     s->subs.slots = NULL;
     s->subs.count = s->subs.cap = 0;
     lock_drop(&s->subs.lock);
