@@ -1,0 +1,41 @@
+/* A broker as server/front/server.c makes one, on simulated loops: broker, desks, one
+ * entrance, the house-keeping tick. */
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/ledger.h"
+#include "core/limits.h"
+#include "fake_net.h"
+#include "front/hooks.h"
+
+enum { WORLD_LOOPS = 3 };
+
+struct world;
+
+/* hooks may be NULL; copied.  Seeded hashing, so that a run can be repeated. */
+struct world *world_new(const struct limits *limits, const struct hooks *hooks);
+/* All wires hung up.  Checks that nothing is left and that the ledger balances to zero. */
+void world_free(struct world **world);
+
+/* A connection to the i-th loop; see wire_dial(). */
+struct wire *world_dial(struct world *w, unsigned loop, bool shareable, size_t window);
+
+/* One turn of the i-th loop. */
+void world_turn(struct world *w, unsigned loop);
+/* Turns of all loops until none has anything to do. */
+void world_settle(struct world *w);
+/* Moves the clock, a house-keeping tick at a time, and settles. */
+void world_wait(struct world *w, uint64_t ms);
+uint64_t world_now_ms(const struct world *w);
+
+void world_ledger(struct world *w, struct ledger_sum *sum);
+/* The accounts balance, and what waits does stand in queues. */
+bool world_balances(struct world *w);
+
+/* Sessions known and connected. */
+void world_sessions(struct world *w, uint64_t *total, uint64_t *connected);
+
+#endif
