@@ -81,12 +81,12 @@ static size_t far_read(struct fixture *f, void *buf, size_t len)
         ssize_t n = recv(f->fd, (char *)buf + have, len - have, MSG_DONTWAIT);
         if (n == 0)
             break;
+        assert_true(n > 0 || errno == EAGAIN);
+        assert_true(clock_mono_ms() < end);
         if (n > 0)
             have += (size_t)n;
         else
-            assert_true(errno == EAGAIN);
-        assert_true(clock_mono_ms() < end);
-        loop_turn(f->loop, 1);
+            loop_turn(f->loop, 1);
     }
     return have;
 }
