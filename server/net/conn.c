@@ -51,12 +51,12 @@ static void conn_event(int fd, short what, void *arg)
 
 /* Life */
 
-static struct conn *conn_new(struct loop *l, int fd, const struct conn_handler *handler)
+static struct conn *conn_new(struct loop *l, int fd, uintptr_t origin)
 {
     struct conn *c = xcalloc(1, sizeof *c);
 
     c->magic = CONN_MAGIC;
-    c->handler = handler;
+    c->origin = origin;
     c->loop_index = (uint8_t)l->index;
     c->phase = PHASE_OPEN;
     event_assign(&c->ev, l->base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
@@ -86,8 +86,8 @@ static void conn_destroy(struct conn *c)
     input_free(c);
     residue_free(&c->out);
     phase_free(c);
-    if (c->listener)
-        listener_conn_gone(c->listener);
+    if (conn_origin(c))
+        listener_conn_gone(conn_origin(c));
     c->magic = 0;
     free(c);
 }
@@ -105,7 +105,7 @@ struct layer *conn_layer(struct conn *c)
 int conn_adopt(struct conn **out, struct loop *l, int fd, const struct conn_handler *handler,
                void *owner)
 {
-    struct conn *c = conn_new(l, fd, handler);
+    struct conn *c = conn_new(l, fd, (uintptr_t)handler | 1);
     if (!c)
         return ERR_SYSTEM;
     int domain = 0;
@@ -120,13 +120,12 @@ int conn_adopt(struct conn **out, struct loop *l, int fd, const struct conn_hand
 
 void conn_accept(struct loop *l, struct listener *listener, int fd)
 {
-    struct conn *c = conn_new(l, fd, listener_handler(listener));
+    struct conn *c = conn_new(l, fd, (uintptr_t)listener);
     if (!c) {
         close(fd);
         listener_conn_gone(listener);
         return;
     }
-    c->listener = listener;
     if (listener_is_unix(listener))
         c->flags |= CONN_UNIX;
     phase_begin(c);
@@ -157,7 +156,7 @@ void conn_run(struct conn *c)
         c->flags &= (uint16_t)~CONN_WRITABLE;
         if (atomic_load(&c->blocked)) {
             if (c->phase == PHASE_OPEN)
-                c->handler->writable(c, c->owner);
+                conn_handler_of(c)->writable(c, c->owner);
             else
                 conn_flush(c);
         }
@@ -230,12 +229,12 @@ void conn_kill_later(struct conn *c, enum conn_cause cause, unsigned linger_ms)
 static void tell_closed(struct conn *c)
 {
     if (!(c->flags & CONN_UP)) {
-        if (c->listener && c->phase < PHASE_OPEN)
-            listener_count_failed(c->listener);
+        if (conn_origin(c) && c->phase < PHASE_OPEN)
+            listener_count_failed(conn_origin(c));
         return;
     }
     c->flags &= (uint16_t)~CONN_UP;
-    c->handler->closed(c, c->owner, c->cause);
+    conn_handler_of(c)->closed(c, c->owner, c->cause);
     c->owner = NULL;
 }
 
@@ -314,7 +313,7 @@ void *conn_owner(const struct conn *c)
 
 const struct listener *conn_listener(const struct conn *c)
 {
-    return c->listener;
+    return conn_origin(c);
 }
 
 int conn_fd(const struct conn *c)

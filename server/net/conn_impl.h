@@ -17,6 +17,7 @@
 
 #include "base/wheel.h"
 #include "net/conn.h"
+#include "net/listen_impl.h"
 #include "net/loop_impl.h"
 
 struct proxied;
@@ -72,8 +73,7 @@ struct conn {
     uint16_t flags;
     uint8_t phase;
     uint8_t cause;
-    const struct conn_handler *handler;
-    struct listener *listener; /* NULL when adopted; counted */
+    uintptr_t origin; /* a counted listener, or for an adopted socket its handler, plus 1 */
     void *owner;
     struct inbuf *in;
     struct layer *layer;
@@ -91,6 +91,17 @@ enum { CONN_MAGIC = 0x434f4e4e };
 static inline int conn_socket(const struct conn *c)
 {
     return c->ev.ev_fd;
+}
+
+static inline struct listener *conn_origin(const struct conn *c)
+{
+    return c->origin & 1 ? NULL : (struct listener *)c->origin;
+}
+
+static inline const struct conn_handler *conn_handler_of(const struct conn *c)
+{
+    const struct listener *l = conn_origin(c);
+    return l ? l->handler : (const struct conn_handler *)(c->origin - 1);
 }
 
 static inline struct loop *conn_home(const struct conn *c)

@@ -78,7 +78,7 @@ static size_t call_data(struct conn *c, uint8_t *buf, size_t len)
 
     l->expect = 0;
     l->more = false;
-    size_t used = c->handler->data(c, c->owner, buf, len);
+    size_t used = conn_handler_of(c)->data(c, c->owner, buf, len);
     ASSERT(used <= len);
     if (l->more)
         c->flags |= CONN_MORE;

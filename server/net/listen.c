@@ -30,11 +30,6 @@ enum {
     DEFAULT_WS_HEAD = 8192,
 };
 
-const struct conn_handler *listener_handler(const struct listener *l)
-{
-    return l->handler;
-}
-
 bool listener_is_unix(const struct listener *l)
 {
     return l->bound.any.sa_family == AF_UNIX;

@@ -65,7 +65,6 @@ void listener_accept(struct loop *loop, int listen_fd, unsigned what, void *arg)
 
 /* What a connection asks.  Any thread. */
 
-const struct conn_handler *listener_handler(const struct listener *l);
 bool listener_is_unix(const struct listener *l);
 uint32_t listener_handshake_ms(const struct listener *l);
 enum listen_proxy listener_proxy(const struct listener *l);

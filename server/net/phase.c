@@ -20,7 +20,7 @@ static void up(struct conn *c)
     c->phase = PHASE_OPEN;
     if (c->layer)
         wheel_cancel(&conn_home(c)->wheel, &c->layer->timer);
-    c->owner = c->handler->up(c, listener_user(c->listener));
+    c->owner = conn_handler_of(c)->up(c, listener_user(conn_origin(c)));
     if (c->owner)
         c->flags |= CONN_UP;
     else
@@ -33,12 +33,12 @@ static void enter(struct conn *c, enum conn_phase phase)
     struct tls_context *ctx;
 
     c->phase = (uint8_t)phase;
-    if (phase <= PHASE_PROXY && listener_proxy(c->listener) != LISTEN_PROXY_OFF) {
+    if (phase <= PHASE_PROXY && listener_proxy(conn_origin(c)) != LISTEN_PROXY_OFF) {
         proxied_begin(c);
-    } else if (phase <= PHASE_TLS && (ctx = listener_tls(c->listener))) {
+    } else if (phase <= PHASE_TLS && (ctx = listener_tls(conn_origin(c)))) {
         c->phase = PHASE_TLS;
         tls_begin(c, ctx);
-    } else if (phase <= PHASE_UPGRADE && listener_ws_rules(c->listener)) {
+    } else if (phase <= PHASE_UPGRADE && listener_ws_rules(conn_origin(c))) {
         c->phase = PHASE_UPGRADE;
         ws_begin(c);
     } else {
@@ -52,7 +52,7 @@ void phase_begin(struct conn *c)
 
     enter(c, PHASE_PROXY);
     if (c->phase < PHASE_OPEN)
-        wheel_add(&l->wheel, &c->layer->timer, l->now_ms + listener_handshake_ms(c->listener));
+        wheel_add(&l->wheel, &c->layer->timer, l->now_ms + listener_handshake_ms(conn_origin(c)));
 }
 
 void phase_next(struct conn *c)
@@ -65,7 +65,7 @@ void phase_fail(struct conn *c, enum conn_cause cause, const char *reason)
     char peer[CONN_ADDR_MAX];
 
     log_limited(LOG_LEVEL_INFO, "net", "%s: %s: %s: %s",
-                c->listener ? listener_name(c->listener) : "outgoing", conn_peer(c, peer),
+                conn_origin(c) ? listener_name(conn_origin(c)) : "outgoing", conn_peer(c, peer),
                 conn_cause_text(cause), reason);
     conn_kill_later(c, cause, FAIL_LINGER_MS);
 }

@@ -52,7 +52,7 @@ void proxied_input(struct conn *c, uint8_t *buf, size_t len)
         return;
     }
     int total =
-        proxy_parse(&p->header, (struct str){p->bytes, p->len}, listener_proxy(c->listener));
+        proxy_parse(&p->header, (struct str){p->bytes, p->len}, listener_proxy(conn_origin(c)));
     if (total == 0 && p->len < PROXY_HEADER_MAX)
         return;
     if (total <= 0) {

@@ -82,7 +82,7 @@ static void upgrade(struct conn *c, struct str head)
     struct ws *ws = c->layer->ws;
     struct ws_request request;
     const char *why = NULL;
-    int status = ws_head_parse(&request, head, listener_ws_rules(c->listener), &why);
+    int status = ws_head_parse(&request, head, listener_ws_rules(conn_origin(c)), &why);
 
     if (status == 101) {
         ws->protocol = request.protocol;
@@ -99,7 +99,7 @@ static void upgrade(struct conn *c, struct str head)
 static size_t head_input(struct conn *c, const uint8_t *buf, size_t len)
 {
     struct ws *ws = c->layer->ws;
-    size_t most = listener_ws_max_head(c->listener), before = ws->head_len;
+    size_t most = listener_ws_max_head(conn_origin(c)), before = ws->head_len;
     size_t take = len < most - before ? len : most - before;
 
     if (!keep_head(c, buf, take))
@@ -127,7 +127,7 @@ static void frame_input(struct conn *c, uint8_t *buf, size_t len)
     if (c->flags & CONN_DYING)
         return;
     if (ws->decoder.pong_due && status == 0)
-        c->handler->writable(c, c->owner); /* which takes its lock and flushes the pong */
+        conn_handler_of(c)->writable(c, c->owner); /* which takes its lock and flushes the pong */
     if (status == WS_CLOSE) {
         ws->status = ws->decoder.status == WS_NO_STATUS ? WS_NORMAL : ws->decoder.status;
         conn_kill(c, CONN_PEER_CLOSED);

@@ -394,8 +394,8 @@ static void pongs_and_foreign_messages_do_not_mix(void **state)
     assert_int_equal(loop_start(f->loop), 0);
     pthread_create(&thread, NULL, send_messages, &f->peer[0]);
     int messages = 0, pongs = 0;
-    while (messages < MESSAGES) {
-        if (messages % 10 == 0)
+    while (messages < MESSAGES || pongs == 0) {
+        if (messages % 10 == 0 && messages < MESSAGES)
             far_send(f, ping, ping_len);
         assert_int_equal(recv(f->fd, got, 2, MSG_WAITALL), 2);
         assert_true(got[0] == (FIN | 2) || got[0] == (FIN | 10));
@@ -410,7 +410,6 @@ static void pongs_and_foreign_messages_do_not_mix(void **state)
             pongs++;
         }
     }
-    assert_true(pongs > 0);
     pthread_join(thread, NULL);
     loop_stop(f->loop);
 }
