@@ -38,7 +38,8 @@ struct listen_cert {
 
 struct listen_tls {
     /* The first is the default; a client naming a host gets the first pair whose
-     * certificate is for that host.  May be empty with a psk_file. */
+     * certificate is for that host.  An RSA and an ECDSA pair for the same names go
+     * together: the client's abilities decide.  May be empty with a psk_file. */
     const struct listen_cert *certs;
     size_t cert_count;
     const char *client_ca_file, *client_ca_dir; /* needed unless verify is NONE */

@@ -299,6 +299,49 @@ static int set_psk(struct tls_context *t, const struct listen_tls *conf, struct 
     return 0;
 }
 
+/* The names a certificate is for, as bytes to compare; falls back to the subject. */
+static bool same_names(const X509 *a, const X509 *b)
+{
+    int i = X509_get_ext_by_NID(a, NID_subject_alt_name, -1);
+    int j = X509_get_ext_by_NID(b, NID_subject_alt_name, -1);
+
+    if (i < 0 || j < 0)
+        return i == j && X509_NAME_cmp(X509_get_subject_name(a), X509_get_subject_name(b)) == 0;
+    return ASN1_OCTET_STRING_cmp(X509_EXTENSION_get_data(X509_get_ext(a, i)),
+                                 X509_EXTENSION_get_data(X509_get_ext(b, j))) == 0;
+}
+
+/* An RSA and an ECDSA certificate for the same names belong into one context: OpenSSL then
+ * takes the one that the client can check.  The context they share, or NULL. */
+static SSL_CTX *find_twin(const struct tls_context *t, SSL_CTX *fresh)
+{
+    X509 *cert = SSL_CTX_get0_certificate(fresh);
+    int type = EVP_PKEY_get_base_id(X509_get0_pubkey(cert));
+
+    for (size_t i = 0; i < t->count; i++) {
+        X509 *other = SSL_CTX_get0_certificate(t->certs[i]);
+        if (type != EVP_PKEY_get_base_id(X509_get0_pubkey(other)) && same_names(cert, other))
+            return t->certs[i];
+    }
+    return NULL;
+}
+
+static int add_certificate(struct tls_context *t, const struct listen_tls *conf,
+                           const struct listen_cert *cert, struct complaint *c)
+{
+    SSL_CTX *fresh, *twin;
+    int err = make_ctx(&fresh, conf, cert, c);
+
+    if (err < 0)
+        return err;
+    if (cert && (twin = find_twin(t, fresh))) {
+        SSL_CTX_free(fresh);
+        return load_certificate(twin, cert, c);
+    }
+    t->certs[t->count++] = fresh;
+    return 0;
+}
+
 static int make_all(struct tls_context *t, const struct listen_tls *conf, struct complaint *c)
 {
     size_t wanted = conf->cert_count ? conf->cert_count : 1;
@@ -309,9 +352,8 @@ static int make_all(struct tls_context *t, const struct listen_tls *conf, struct
         return ERR_INVALID;
     }
     t->certs = xcalloc(wanted, sizeof(SSL_CTX *));
-    for (; t->count < wanted; t->count++) {
-        const struct listen_cert *cert = conf->cert_count ? &conf->certs[t->count] : NULL;
-        if ((err = make_ctx(&t->certs[t->count], conf, cert, c)) < 0)
+    for (size_t i = 0; i < wanted; i++) {
+        if ((err = add_certificate(t, conf, conf->cert_count ? &conf->certs[i] : NULL, c)) < 0)
             return err;
     }
     if ((err = set_verify(t, conf, c)) < 0 || (err = set_alpn(t, conf, c)) < 0)

@@ -34,12 +34,13 @@ static inline void add_extension(X509 *cert, X509 *issuer, int nid, const char *
     X509_EXTENSION_free(e);
 }
 
-/* issuer NULL: a CA that signs itself.  names: "DNS:a,DNS:b" or NULL. */
-static inline struct identity identity_new(const char *dir, const char *file, const char *cn,
-                                           const char *names, const struct identity *issuer)
+/* Takes over the key.  issuer NULL: a CA that signs itself.  names: "DNS:a,DNS:b" or NULL. */
+static inline struct identity identity_with_key(const char *dir, const char *file, const char *cn,
+                                                const char *names, const struct identity *issuer,
+                                                EVP_PKEY *key)
 {
     static long serial = 1000;
-    struct identity id = {.cert = X509_new(), .key = EVP_EC_gen("P-256")};
+    struct identity id = {.cert = X509_new(), .key = key};
 
     X509_set_version(id.cert, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(id.cert), ++serial);
@@ -65,6 +66,12 @@ static inline struct identity identity_new(const char *dir, const char *file, co
     PEM_write_PrivateKey(f, id.key, NULL, NULL, 0, NULL, NULL);
     fclose(f);
     return id;
+}
+
+static inline struct identity identity_new(const char *dir, const char *file, const char *cn,
+                                           const char *names, const struct identity *issuer)
+{
+    return identity_with_key(dir, file, cn, names, issuer, EVP_EC_gen("P-256"));
 }
 
 static inline void identity_free(struct identity *id)

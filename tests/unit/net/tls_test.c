@@ -436,6 +436,31 @@ static void the_server_name_chooses_the_certificate(void **state)
     assert_true(served_by(f, NULL, &f->server));
 }
 
+static int key_type_for(struct fixture *f, const char *signatures)
+{
+    struct tls_client c = client_of(f);
+    SSL_CTX_set1_sigalgs_list(c.ctx, signatures);
+    assert_true(tls_client_connect(&c, f->loop));
+    X509 *cert = SSL_get1_peer_certificate(c.ssl);
+    int type = EVP_PKEY_get_base_id(X509_get0_pubkey(cert));
+    X509_free(cert);
+    tls_client_free(&c);
+    return type;
+}
+
+static void two_kinds_of_key_for_one_name(void **state)
+{
+    struct fixture *f = *state;
+    struct identity rsa = identity_with_key(f->dir, "rsa", "one", "DNS:one.test,DNS:*.one.test",
+                                            &f->ca, EVP_RSA_gen(2048));
+    f->certs[1] = (struct listen_cert){rsa.cert_path, rsa.key_path};
+    f->conf.tls_conf.cert_count = 2;
+    open_listener(f);
+    assert_int_equal(key_type_for(f, "ECDSA+SHA256"), EVP_PKEY_EC);
+    assert_int_equal(key_type_for(f, "RSA-PSS+SHA256"), EVP_PKEY_RSA);
+    identity_free(&rsa);
+}
+
 /* Client certificates are checked whichever certificate answers. */
 static void the_server_name_does_not_change_verification(void **state)
 {
@@ -480,6 +505,25 @@ static void a_reload_changes_the_certificate_or_nothing(void **state)
     f->peer[0].len = 0;
     greet(f, &c, 0); /* the established connection never noticed */
     tls_client_free(&c);
+}
+
+/* Handshakes on the loop's thread while the main thread swaps contexts. */
+static void reloading_beside_handshakes_is_safe(void **state)
+{
+    struct fixture *f = *state;
+    open_listener(f);
+    assert_int_equal(loop_start(f->loop), 0);
+    for (int i = 0; i < 20; i++) {
+        struct tls_client c = client_of(f);
+        assert_return_code(fcntl(c.fd, F_SETFL, 0), errno);
+        tls_client_begin(&c);
+        SSL_set_mode(c.ssl, SSL_MODE_AUTO_RETRY);
+        reload(f);
+        assert_int_equal(SSL_connect(c.ssl), 1);
+        reload(f);
+        tls_client_free(&c);
+    }
+    loop_stop(f->loop);
 }
 
 static void expect_complaint(struct fixture *f, const char *about, const char *reason)
@@ -788,8 +832,10 @@ int main(void)
         TEST(optional_lets_clients_without_a_certificate_in),
         TEST(a_crl_is_obeyed_after_reload),
         TEST(the_server_name_chooses_the_certificate),
+        TEST(two_kinds_of_key_for_one_name),
         TEST(the_server_name_does_not_change_verification),
         TEST(a_reload_changes_the_certificate_or_nothing),
+        TEST(reloading_beside_handshakes_is_safe),
         TEST(what_is_wrong_is_said),
         TEST(an_encrypted_key_does_not_ask_the_terminal),
         TEST(a_pre_shared_key_names_the_client),
