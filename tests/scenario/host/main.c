@@ -59,29 +59,32 @@ static void search_path_set(lua_State *lua)
     lua_pop(lua, 1);
 }
 
+/* Runs lib/main.lua with the arguments; the exit status. */
+static int run(lua_State *lua, int argc, char **argv)
+{
+    lua_pushcfunction(lua, traceback);
+    if (luaL_loadfile(lua, STORY_ROOT "/lib/main.lua") != LUA_OK)
+        goto fail;
+    for (int i = 0; i < argc; i++)
+        lua_pushstring(lua, argv[i]);
+    if (lua_pcall(lua, argc, 1, 1) != LUA_OK)
+        goto fail;
+    return (int)lua_tointeger(lua, -1);
+fail:
+    fprintf(stderr, "skep-story: %s\n", lua_tostring(lua, -1));
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     lua_State *lua = luaL_newstate();
-    int status;
 
     if (!lua)
         return 2;
     signal(SIGPIPE, SIG_IGN);
     host_open(lua);
     search_path_set(lua);
-
-    lua_pushcfunction(lua, traceback);
-    if (luaL_loadfile(lua, STORY_ROOT "/lib/main.lua") != LUA_OK) {
-        fprintf(stderr, "skep-story: %s\n", lua_tostring(lua, -1));
-        return 2;
-    }
-    for (int i = 0; i < argc; i++)
-        lua_pushstring(lua, argv[i]);
-    if (lua_pcall(lua, argc, 1, 1) != LUA_OK) {
-        fprintf(stderr, "skep-story: %s\n", lua_tostring(lua, -1));
-        return 2;
-    }
-    status = (int)lua_tointeger(lua, -1);
+    int status = run(lua, argc, argv);
     lua_close(lua);
     return status;
 }

@@ -15,6 +15,15 @@ broker.__index = broker
 broker.command = nil
 broker.mosquitto = false
 
+-- What the binary was built with: "thread", "address" or "none".
+function broker.sanitizer()
+  local f = assert(io.open(broker.command, "rb"))
+  local code = f:read("a")
+  f:close()
+  return code:find("__tsan_init", 1, true) and "thread"
+    or code:find("__asan_init", 1, true) and "address" or "none"
+end
+
 local SIGNALS = { HUP = 1, INT = 2, KILL = 9, USR1 = 10, TERM = 15 }
 
 function broker.write_file(path, text)
