@@ -1,5 +1,6 @@
 #include "store/disk.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -98,6 +99,20 @@ static int system_sync_dir(struct disk *d, const char *path)
     return err;
 }
 
+static int system_list(struct disk *d, const char *path, void (*each)(void *arg, const char *name),
+                       void *arg)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+
+    if (!dir)
+        return ERR_SYSTEM;
+    while ((entry = readdir(dir)) != NULL)
+        each(arg, entry->d_name);
+    closedir(dir);
+    return 0;
+}
+
 static const struct disk_ops system_ops = {
     .open = system_open,
     .close = system_close,
@@ -109,6 +124,7 @@ static const struct disk_ops system_ops = {
     .rename = system_rename,
     .unlink = system_unlink,
     .sync_dir = system_sync_dir,
+    .list = system_list,
 };
 
 struct disk disk_system = {&system_ops};

@@ -27,6 +27,9 @@ struct disk_ops {
     int (*rename)(struct disk *d, const char *from, const char *to);
     int (*unlink)(struct disk *d, const char *path);
     int (*sync_dir)(struct disk *d, const char *path);
+    /* Calls each with the name of every file of the folder. */
+    int (*list)(struct disk *d, const char *path, void (*each)(void *arg, const char *name),
+                void *arg);
 };
 
 struct disk {
