@@ -40,7 +40,8 @@
     X(delivered_qos1)     /* acknowledged by PUBACK */                                            \
     X(delivered_qos2)     /* completed by PUBCOMP */                                              \
     X(redelivered)        /* PUBLISHes sent again; not an outcome */                              \
-    X(sent_publishes)     /* PUBLISH packets written; not an outcome */
+    X(sent_publishes)     /* PUBLISH packets written; not an outcome */                           \
+    X(sent_control)       /* all other packets written */
 
 /* Why a message never reached one target. */
 #define LEDGER_DROPS(X)                                                                            \

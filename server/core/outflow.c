@@ -248,6 +248,7 @@ static void gather_pubrel(struct gather *g, uint16_t packet_id)
     *p++ = 2;
     g->at = mqtt_u16_write(p, packet_id);
     g->bytes += 4;
+    COUNT(g->w, sent_control);
 }
 
 static bool expired(const struct worker *w, const struct entry *e)

@@ -120,6 +120,7 @@ void client_out_done(struct client *c, const struct mqtt_out *out)
 {
     ASSERT(mqtt_out_fits(out));
     c->ctl->len += (uint32_t)out->need;
+    COUNT(c->desk->w, sent_control);
     if (!c->talking) {
         c->talking = true;
         client_list_add(&c->desk->talking, c);
@@ -245,6 +246,7 @@ static void put_farewell(struct client *c, uint8_t reason, struct str text,
     }
     ASSERT(mqtt_out_fits(&out));
     c->ctl->len += (uint32_t)out.need;
+    COUNT(c->desk->w, sent_control);
 }
 
 /* May this reason be told in the packet that the state allows? */

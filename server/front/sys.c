@@ -143,6 +143,7 @@ static void put_messages(struct sys *sys, const struct ledger_sum *sum)
     struct retained_stats retained = retained_stats(sys->broker->retained);
 
     put_number(sys, "messages/received", sum->packets_received);
+    put_number(sys, "messages/sent", sum->sent_publishes + sum->sent_control);
     put_number(sys, "publish/messages/received", ledger_received(sum));
     put_number(sys, "publish/messages/sent", sum->sent_publishes);
     put_number(sys, "publish/messages/dropped", ledger_dropped(sum));
