@@ -76,6 +76,8 @@ void client_reauth_decided(struct client *c, enum hook_verdict verdict,
                            const struct hook_answer *answer)
 {
     struct str method = str_of(c->extra->auth_method);
+    /* A reason for a CONNACK may not be one for a DISCONNECT. */
+    bool sayable = mqtt_reason_allowed(MQTT_DISCONNECT, answer->reason);
 
     if (c->state != CLIENT_LIVE || verdict == HOOK_PENDING)
         return;
@@ -86,6 +88,6 @@ void client_reauth_decided(struct client *c, enum hook_verdict verdict,
     else if (verdict == HOOK_CONTINUE)
         client_put_auth(c, RC_CONTINUE_AUTH, method, answer->auth_data);
     else
-        client_redirect(c, answer->reason ? answer->reason : RC_NOT_AUTHORIZED,
+        client_redirect(c, sayable && answer->reason ? answer->reason : RC_NOT_AUTHORIZED,
                         answer->reason_string, answer->server_reference);
 }

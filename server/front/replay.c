@@ -3,8 +3,7 @@
  * A replay owns a cursor; each turn it moves as many messages as the session has room for,
  * at most SLICE, so that neither a turn nor a queue grows with the number of retained
  * messages.  Without room it leaves the desk's list until the client acknowledged or its
- * socket drained (client_replay_wake).  A filter without wildcards needs no cursor: its one
- * message is looked up at once.  A client with PENDING_MAX replays under way is not read
+ * socket drained (client_replay_wake).  A client with PENDING_MAX replays under way is not read
  * from, so that subscribing again and again costs only itself. */
 #include <stdlib.h>
 
@@ -59,25 +58,19 @@ static bool visit(void *arg, struct message *m)
     return true;
 }
 
-/* True: dealt with, no cursor is needed. */
-static bool replay_at_once(struct client *c, struct str filter, unsigned options, uint32_t sub_id)
+/* Whether it can be told at once that nothing is kept for a filter.  What is kept waits for
+ * the slice in any case: behind the SUBACK, whoever flushes the session meanwhile. */
+static bool nothing_kept(struct client *c, struct str filter)
 {
     struct worker *w = c->desk->w;
 
-    if (topic_filter_has_wildcard(filter) || (c->extra && c->extra->replays))
-        return false;
-    struct message *m = retained_get(w->broker->retained, filter, w->now_ms);
-    if (!m)
-        return true;
-    if (session_room(w, c->session) == 0)
-        return false;
-    deliver(c, m, options, sub_id);
-    return true;
+    return !topic_filter_has_wildcard(filter) &&
+           !retained_get(w->broker->retained, filter, w->now_ms);
 }
 
 void client_replay_start(struct client *c, struct str filter, unsigned options, uint32_t sub_id)
 {
-    if (replay_at_once(c, filter, options, sub_id))
+    if (nothing_kept(c, filter))
         return;
 
     struct client_extra *x = client_extra(c);

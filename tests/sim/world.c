@@ -146,6 +146,27 @@ void world_wait(struct world *w, uint64_t ms)
     }
 }
 
+struct call {
+    struct loop_task task;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static void call_run(struct loop_task *task, struct loop *l)
+{
+    struct call *call = CONTAINER_OF(task, struct call, task);
+    desk_worker(desk_of(l));
+    call->fn(call->arg);
+}
+
+void world_call(struct world *w, unsigned loop, void (*fn)(void *arg), void *arg)
+{
+    struct call call = {.task = {.run = call_run}, .fn = fn, .arg = arg};
+
+    loop_post(w->loops[loop], &call.task);
+    fake_loop_turn(w->loops[loop]);
+}
+
 uint64_t world_now_ms(const struct world *w)
 {
     return w->clock.now_ms;

@@ -31,6 +31,9 @@ void world_settle(struct world *w);
 void world_wait(struct world *w, uint64_t ms);
 uint64_t world_now_ms(const struct world *w);
 
+/* Calls fn on that loop, as a task, and takes a turn of it. */
+void world_call(struct world *w, unsigned loop, void (*fn)(void *arg), void *arg);
+
 void world_ledger(struct world *w, struct ledger_sum *sum);
 /* The accounts balance, and what waits does stand in queues. */
 bool world_balances(struct world *w);
