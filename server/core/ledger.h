@@ -50,6 +50,7 @@
     X(offline)           /* QoS 0 for a session whose client is away */                           \
     X(expired)           /* message expiry */                                                     \
     X(too_large)         /* above the client's maximum packet size */                             \
+    X(outside_mount)     /* the topic is the mount point's own parent */                          \
     X(session_ended)     /* waiting when the session ended */                                     \
     X(connection_lost)   /* QoS 0 not yet written when the connection went */                     \
     X(refused_by_client) /* PUBACK or PUBREC with an error */

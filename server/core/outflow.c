@@ -108,6 +108,12 @@ static void head_properties(const struct worker *w, const struct entry *e,
         h->props += 1 + mqtt_varint_size(e->sub_id);
 }
 
+/* "#" behind the mount point "m/" also matches "m" itself: no topic this client could know. */
+static bool outside_mount(const struct link *link, const struct message *m)
+{
+    return UNLIKELY(link->mount_len && m->topic_len <= link->mount_len);
+}
+
 /* The topic as this client knows it: without its mount point. */
 static struct str topic_shown(const struct link *link, const struct message *m)
 {
@@ -118,7 +124,8 @@ static struct str topic_shown(const struct link *link, const struct message *m)
 static uint32_t head_remaining(const struct link *link, const struct entry *e,
                                struct publish_head *h)
 {
-    uint32_t n = 2 + e->message->topic_len - link->mount_len + (e->qos ? 2 : 0) + e->message->payload_len;
+    const struct message *m = e->message;
+    uint32_t n = 2 + m->topic_len - link->mount_len + (e->qos ? 2 : 0) + m->payload_len;
 
     if (link->version == MQTT_50) {
         h->props_size = (uint8_t)mqtt_varint_size(h->props);
@@ -280,6 +287,8 @@ static enum link_sent flush_qos0(struct gather *g, struct outbox *out)
         out->q0_bytes -= m->wire_len;
         if (expired(g->w, e)) {
             COUNT(g->w, dropped_expired); /* [MQTT-3.3.2-5] */
+        } else if (outside_mount(g->link, m)) {
+            COUNT(g->w, dropped_outside_mount);
         } else if (!gather_publish(g, e, 0)) {
             COUNT(g->w, dropped_too_large); /* [MQTT-3.1.2-25] */
         } else {
@@ -309,6 +318,9 @@ static void send_waiting(struct gather *g, struct outbox *out, struct entry *e, 
     /* Once sent, a message does not expire any more [MQTT-4.3.3-7]. */
     if (!e->sent_before && expired(g->w, e)) {
         COUNT(g->w, dropped_expired);
+        discard(out, e);
+    } else if (outside_mount(g->link, e->message)) {
+        COUNT(g->w, dropped_outside_mount);
         discard(out, e);
     } else if (!gather_publish(g, e, id)) {
         COUNT(g->w, dropped_too_large);

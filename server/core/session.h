@@ -54,6 +54,7 @@ struct session {
     uint16_t id_len;
     uint32_t expiry; /* seconds after the connection ends; EXPIRY_NEVER */
     uint32_t hash;   /* of the client id */
+    uint32_t realm;  /* see struct claim */
     struct subtable subs;
     struct idset *received;    /* inbound QoS 2 ids between PUBREC and PUBREL */
     struct will *will;

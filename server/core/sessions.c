@@ -164,6 +164,7 @@ static void grant(struct sessions *t, struct claim *claim, struct session *s, bo
     claim->session = s;
     claim->present = present;
     claim->waiting_for = NULL;
+    s->realm = claim->realm;
     s->attached = true;
     t->connected++;
 }
@@ -208,6 +209,8 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
 
     pthread_mutex_lock(&t->mutex);
     struct session *s = find(t, claim->client_id);
+    if (s && s->realm != claim->realm)
+        claim->clean_start = true; /* its topics would not be what the client knows them as */
     if (!s) {
         if (w->limits->max_sessions && t->total >= w->limits->max_sessions)
             result = CLAIM_LIMIT;

@@ -33,6 +33,7 @@ struct claim {
     struct str username;
     bool has_username;
     bool clean_start;
+    uint32_t realm; /* tells mount points apart: under another one a session begins anew */
     /* Called once after CLAIM_WAITING, on some other worker's thread: carry the result to
      * the claim's own. */
     void (*ready)(struct claim *claim, enum claim_result result);

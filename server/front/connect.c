@@ -354,6 +354,7 @@ static void claim_session(struct attempt *a)
                             .username = a->username,
                             .has_username = a->has_username,
                             .clean_start = a->p.clean_start,
+                            .realm = c->policy->realm,
                             .ready = claim_ready};
     atomic_fetch_add(&c->pending, 1); /* before ready() can be called */
     enum claim_result result = sessions_claim(c->desk->w, claim);

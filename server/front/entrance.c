@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "core/limits.h"
 #include "front/client.h"
@@ -20,6 +21,7 @@ const struct policy *policy_new(const struct server_listener *conf)
     if (conf->mount_point && *conf->mount_point) {
         p->mount_point = str_dup(str_of(conf->mount_point));
         p->mount_len = (uint16_t)strlen(conf->mount_point);
+        p->realm = (uint32_t)hash_bytes(p->mount_point, p->mount_len) | 1;
     }
     p->name = str_dup(str_of(conf->listen.name));
     return p;

@@ -22,6 +22,7 @@ struct policy {
     uint32_t connect_timeout_ms;
     enum username_from username_from;
     uint16_t mount_len; /* 0: no mount point */
+    uint32_t realm;     /* stands for the mount point where sessions are compared; 0: none */
     char *mount_point;
     char *name; /* of the listener, for logs */
 };

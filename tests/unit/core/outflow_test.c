@@ -372,6 +372,32 @@ static void only_the_owner_sends_where_the_link_says_so(void **state)
     rig_close(&r);
 }
 
+static void the_mount_point_does_not_show(void **state)
+{
+    struct rig *r = rig_open(NULL);
+    struct ledger_sum sum;
+
+    for (unsigned version = MQTT_311; version <= MQTT_50; version++) {
+        for (unsigned qos = 0; qos < 2; qos++) {
+            struct peer *p = peer_connect(r, 0, (uint8_t)version, "sub", 60);
+            peer_subscribe(p, "tenant/#", qos);
+            p->link.mount_len = 7;
+            rig_publish(r, "tenant", "parent", qos); /* matches, but is no topic of the tenant's */
+            rig_publish(r, "tenant/", "empty", qos);
+            rig_publish(r, "tenant/a", "x", qos);
+            rig_turn(r);
+            struct packet got = peer_expect(p, "x", qos);
+            assert_text(got.topic, got.topic_len, "a");
+            peer_expect_nothing(p);
+            p->s->expiry = 0;
+            peer_free(&p);
+        }
+    }
+    rig_sum(r, &sum);
+    assert_int_equal(sum.dropped_outside_mount, 8);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_blocked_link_gets_nothing_until_it_has_room),
         cmocka_unit_test(a_failed_link_loses_nothing_of_qos_1),
         cmocka_unit_test(only_the_owner_sends_where_the_link_says_so),
+        cmocka_unit_test(the_mount_point_does_not_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

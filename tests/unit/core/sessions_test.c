@@ -216,6 +216,33 @@ static void a_session_belongs_to_its_user(void **state) /* S3 */
     rig_close(&r);
 }
 
+/* Under another mount point the topics in its queue would mean something else. */
+static void a_session_stays_behind_its_mount_point(void **state)
+{
+    struct rig *r = rig_open(NULL);
+    struct peer *p = peer_connect(r, 0, MQTT_50, "c", 60), *q = peer_new(r, 1, MQTT_50);
+
+    for (int attached = 0; attached < 2; attached++) {
+        uint64_t serial = p->s->serial;
+        if (!attached)
+            peer_leave(p);
+        q->claim = (struct claim){.client_id = STR("c"), .realm = 7, .ready = peer_ready};
+        q->claimed = sessions_claim(q->w, &q->claim);
+        if (attached)
+            peer_leave(p);
+        peer_attach(q, 60);
+        assert_false(q->present);
+        assert_int_not_equal(q->s->serial, serial);
+        peer_leave(q);
+        assert_int_equal(peer_claim(p, "c", NULL, false), CLAIM_GRANTED);
+        peer_attach(p, 60);
+        assert_false(p->present); /* nor back again */
+    }
+    peer_free(&p);
+    peer_free(&q);
+    rig_close(&r);
+}
+
 static void the_table_has_a_limit(void **state)
 {
     struct rig *r = rig_open(NULL);
@@ -429,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_claim_can_be_withdrawn),
         cmocka_unit_test(a_claim_between_grant_and_attach_is_not_forgotten),
         cmocka_unit_test(a_session_belongs_to_its_user),
+        cmocka_unit_test(a_session_stays_behind_its_mount_point),
         cmocka_unit_test(the_table_has_a_limit),
         cmocka_unit_test(a_will_goes_out_when_the_connection_ends),
         cmocka_unit_test(a_delayed_will_is_never_early_and_hardly_late),
