@@ -24,7 +24,7 @@
 
 enum {
     CLOSE_WAIT_MS = 2000,
-    HEAP_KEEP = 16 << 20, /* free memory the allocator may hold on to at the top of a heap */
+    HEAP_KEEP = 4 << 20, /* free memory the allocator may hold on to at the top of a heap */
 };
 
 struct server {

@@ -18,7 +18,7 @@
 #include "front/client.h"
 #include "front/desk.h"
 
-enum { TICK_MS = 250, LOADS = 3 };
+enum { TICK_MS = 250, LOADS = 3, TRIM_CLIENTS = 1000 };
 
 /* One exponentially weighted rate a minute, for 1, 5 and 15 minutes. */
 struct load {
@@ -36,6 +36,8 @@ struct sys {
     _Atomic uint32_t interval_ms;
     uint64_t started_ms, published_ms;
     uint64_t most_connected;
+    uint64_t trim_peak; /* most connected clients since memory was last given back */
+    uint64_t trim_last; /* connected at the last tick */
     struct load loads[LOAD_COUNT];
     int statm; /* /proc/self/statm */
 };
@@ -78,6 +80,23 @@ static void watch_memory(struct sys *sys, uint64_t limit)
         log_warn("front", "memory above the limit of %" PRIu64 " bytes: publishers wait", limit);
     else
         log_info("front", "memory below the limit again: publishers are served");
+}
+
+/* After a storm the allocator holds on to what the clients that left had used.  Once half
+ * of them are gone it is given back to the system: some milliseconds, once. */
+static void give_back(struct sys *sys)
+{
+    uint64_t now = sessions_stats(sys->broker->sessions).connected;
+
+    bool settled = now == sys->trim_last; /* or a page would be kept by those still leaving */
+
+    sys->trim_last = now;
+    if (now > sys->trim_peak)
+        sys->trim_peak = now;
+    if (!settled || sys->trim_peak < now + TRIM_CLIENTS || now > sys->trim_peak / 2)
+        return;
+    malloc_trim(0);
+    sys->trim_peak = now;
 }
 
 /* -- $SYS -- */
@@ -196,6 +215,7 @@ static void on_tick(void *arg, struct wheel_timer *timer)
 
     bool more = broker_tick(w);
     watch_memory(sys, w->limits->memory_limit);
+    give_back(sys);
     if (interval && (sys->published_ms == sys->started_ms ||
                      w->now_ms - sys->published_ms >= interval))
         publish_all(sys, w->now_ms);

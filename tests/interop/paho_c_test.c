@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TIMEOUT_MS = 20000, COUNT = 30 };
+enum { TIMEOUT_MS = 20000, COUNT = 5 };
 
 static int failures;
 
