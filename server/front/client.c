@@ -570,6 +570,7 @@ static size_t client_data(struct conn *conn, void *owner, uint8_t *buf, size_t l
         COUNT(w, packets_received);
     }
     COUNT_N(w, bytes_received, used);
+    desk_took(c->desk, used);
     return c->state == CLIENT_CLOSING ? len : used;
 }
 

@@ -7,7 +7,7 @@
 #include "core/broker.h"
 #include "front/client.h"
 
-enum { TOPIC_ROOM = 65536 + 1, PAUSE_TICK_MS = 50 };
+enum { TOPIC_ROOM = 65536 + 1, PAUSE_TICK_MS = 50, FLUSH_BYTES = 256 * 1024 };
 
 void client_list_add(struct client_list *list, struct client *c)
 {
@@ -123,19 +123,33 @@ static void replay_slices(struct desk *d)
         loop_again(d->loop);
 }
 
+static void flush_talking(struct desk *d)
+{
+    for (uint32_t i = 0; i < d->talking.count; i++) {
+        struct client *c = d->talking.items[i];
+        c->talking = false;
+        client_flush(c);
+    }
+    d->talking.count = 0;
+}
+
+void desk_took(struct desk *d, size_t bytes)
+{
+    d->unflushed += (uint32_t)bytes;
+    if (d->unflushed < FLUSH_BYTES)
+        return;
+    flush_talking(d);
+    worker_turn_end(d->w);
+    d->unflushed = 0;
+}
+
 void desk_turn_end(struct desk *d)
 {
     desk_worker(d);
-    for (uint32_t i = 0; i < d->talking.count; i++) {
-        struct client *c = d->talking.items[i];
-        if (c) {
-            c->talking = false;
-            client_flush(c);
-        }
-    }
-    d->talking.count = 0;
+    flush_talking(d);
     if (d->replaying.count > 0) /* behind their SUBACK, which went out above */
         replay_slices(d);
     worker_turn_end(d->w);
+    d->unflushed = 0;
     d->turn_open = false;
 }

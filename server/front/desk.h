@@ -30,6 +30,7 @@ struct desk {
     struct door *door;
     const struct hooks *hooks;
     bool turn_open; /* the worker knows this turn's time and limits */
+    uint32_t unflushed; /* bytes taken in since output was last flushed */
 
     struct client_list talking;   /* have control bytes to send */
     struct client_list replaying; /* have retained messages to get, and room for them */
@@ -64,6 +65,10 @@ static inline struct worker *desk_worker(struct desk *d)
 void desk_watch_paused(struct desk *d);
 /* Reads from a paused client again, if nothing holds it any more. */
 void desk_unpause(struct desk *d, struct client *c);
+
+/* Bytes of a connection were worked off.  A turn that takes in more than the caches hold
+ * flushes on the way, while the messages are still in them. */
+void desk_took(struct desk *d, size_t bytes);
 
 /* End of a turn: retained replay in slices, then everything that became dirty is flushed. */
 void desk_turn_end(struct desk *d);
