@@ -8,7 +8,10 @@
 struct alias_slot {
     char *topic;
     uint16_t len;
+    uint16_t credit; /* how often it may still be passed by */
 };
+
+enum { CREDIT_FIRST = 8, CREDIT_MAX = 64 };
 
 struct alias_table {
     uint16_t size;
@@ -40,10 +43,16 @@ uint16_t alias_assign(struct alias_table *t, struct str topic, bool *known)
 
     *known = slot->topic && slot->len == topic.len &&
              memcmp(slot->topic, topic.ptr, topic.len) == 0;
-    if (!*known) {
+    if (*known) {
+        slot->credit += slot->credit < CREDIT_MAX;
+    } else if (slot->topic && slot->credit > 0) {
+        slot->credit--;
+        return 0;
+    } else {
         free(slot->topic);
         slot->topic = str_dup(topic);
         slot->len = (uint16_t)topic.len;
+        slot->credit = CREDIT_FIRST;
     }
     return (uint16_t)(at + 1);
 }

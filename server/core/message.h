@@ -75,6 +75,12 @@ static inline struct str message_props(const struct message *m)
     return (struct str){(const char *)m->bytes + m->wire_len, m->props_len};
 }
 
+/* What a message weighs in a queue's limits: all that a publisher can make large. */
+static inline size_t message_size(const struct message *m)
+{
+    return (size_t)m->wire_len + m->props_len;
+}
+
 /* Memory one message holds, for budgets: struct, topic, payload, properties. */
 static inline size_t message_cost(const struct message *m)
 {

@@ -147,6 +147,8 @@ static void head_alias(struct worker *w, struct link *link, const struct entry *
     if (!link->aliases)
         link->aliases = alias_table_new(most);
     h->alias = alias_assign(link->aliases, message_topic(e->message), &h->topic_left_out);
+    if (!h->alias)
+        return;
     h->props += 3;
     h->remaining = head_remaining(link, e, h);
     if (h->topic_left_out)
@@ -284,7 +286,7 @@ static enum link_sent flush_qos0(struct gather *g, struct outbox *out)
         struct entry *e = fifo_at(f, f->head);
         struct message *m = e->message;
         f->next = ++f->head;
-        out->q0_bytes -= m->wire_len;
+        out->q0_bytes -= message_size(m);
         if (expired(g->w, e)) {
             COUNT(g->w, dropped_expired); /* [MQTT-3.3.2-5] */
         } else if (outside_mount(g->link, m)) {
@@ -307,7 +309,7 @@ static enum link_sent flush_qos0(struct gather *g, struct outbox *out)
 /* A QoS>0 message that leaves the queue unsent. */
 static void discard(struct outbox *out, struct entry *e)
 {
-    out->q1_bytes -= e->message->wire_len;
+    out->q1_bytes -= message_size(e->message);
     message_unref(e->message);
     e->message = NULL;
     e->state = ENTRY_DONE;

@@ -103,7 +103,7 @@ static void push(struct worker *w, struct session *s, struct fifo *f, const stru
 
 static enum delivery deliver_qos0(struct worker *w, struct session *s, const struct entry *entry)
 {
-    size_t cost = entry->message->wire_len;
+    size_t cost = message_size(entry->message);
 
     if (!session_link(s)) {
         COUNT(w, dropped_offline);
@@ -135,7 +135,7 @@ static bool queue_has_room(const struct worker *w, const struct session *s, size
 static void entry_forget(struct outbox *out, struct entry *e)
 {
     if (e->message) {
-        out->q1_bytes -= e->message->wire_len;
+        out->q1_bytes -= message_size(e->message);
         message_unref(e->message);
         e->message = NULL;
     }
@@ -159,7 +159,7 @@ static bool drop_oldest(struct worker *w, struct outbox *out)
 static enum delivery deliver_qos12(struct worker *w, struct session *s, const struct entry *entry)
 {
     struct outbox *out = outbox_of(s);
-    size_t cost = entry->message->wire_len;
+    size_t cost = message_size(entry->message);
 
     while (UNLIKELY(!queue_has_room(w, s, cost))) {
         if (w->limits->queue_full == QUEUE_DROP_NEW || !drop_oldest(w, out)) {

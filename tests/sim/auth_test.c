@@ -20,10 +20,10 @@ enum { RC_SUCCESS_ = 0, CONTINUE = 0x18, REAUTH = 0x19 };
  * user name.  What is asked is remembered. */
 struct oracle {
     unsigned asked, left;
-    struct client *last;     /* who asked last and has not left */
+    struct client *last; /* who asked last and has not left */
     struct client *first;
-    bool was_connect;        /* packet was NULL */
-    uint8_t reason;          /* of the AUTH */
+    bool was_connect; /* packet was NULL */
+    uint8_t reason;   /* of the AUTH */
 };
 
 struct stage {
@@ -140,8 +140,9 @@ static void act(struct stage *s)
 
 static void connect_with(struct stage *s, const char *method, const char *data)
 {
-    player_connect(s->p, 1, true, 100000,
-                   &(struct player_options){.auth_method = method, .auth_data = data, .expiry = 60});
+    player_connect(
+        s->p, 1, true, 100000,
+        &(struct player_options){.auth_method = method, .auth_data = data, .expiry = 60});
     act(s);
 }
 
@@ -385,7 +386,8 @@ static void an_answer_may_come_later(void **state) /* [MQTT-3.1.4-2] */
     static const struct {
         enum hook_verdict verdict;
         uint8_t reason, expected;
-    } rows[] = {{HOOK_ALLOW, 0, 0}, {HOOK_DENY, 0x8A, 0x8A}, {HOOK_DENY, 0, 0x87}, {HOOK_NEXT, 0, 0x87}};
+    } rows[] = {
+        {HOOK_ALLOW, 0, 0}, {HOOK_DENY, 0x8A, 0x8A}, {HOOK_DENY, 0, 0x87}, {HOOK_NEXT, 0, 0x87}};
 
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         struct stage *s = stage_open();
@@ -505,7 +507,8 @@ static void one_that_waits_keeps_nobody_else_waiting(void **state)
     struct player *other = player_new(s->world, "other", 4);
 
     connect_as(s, "wait");
-    player_connect(other, 1, true, 100000, &(struct player_options){.username = "allow", .clean = true});
+    player_connect(other, 1, true, 100000,
+                   &(struct player_options){.username = "allow", .clean = true});
     world_settle(s->world);
     player_read(other);
     assert_true(other->connected);

@@ -19,8 +19,8 @@ struct actor {
     struct player_will will;
     char payload[32];
     unsigned round;
-    bool silent;        /* says nothing any more */
-    bool will_pending;  /* the connection is over, the will is to come */
+    bool silent;       /* says nothing any more */
+    bool will_pending; /* the connection is over, the will is to come */
     uint64_t due_ms;
     unsigned wills_got;
 };
@@ -57,7 +57,7 @@ static void start(struct game *g, unsigned at)
 
     o.expiry = dice_one_in(&g->dice, 4) ? 0xffffffff : dice_pick(&g->dice, 6);
     if (a->will_pending && (o.clean || now >= a->due_ms))
-        return; /* wait for it: it could not be told from the next */
+        return;              /* wait for it: it could not be told from the next */
     a->will_pending = false; /* back in time */
     a->round++;
     snprintf(a->payload, sizeof a->payload, "%u %u", at, a->round);

@@ -421,11 +421,8 @@ struct wire *wire_dial(struct loop *l, const struct conn_handler *handler, void 
 {
     struct wire *w = xcalloc(1, sizeof *w);
 
-    w->conn = (struct conn){.loop = l,
-                            .handler = handler,
-                            .user = user,
-                            .shareable = shareable,
-                            .window = window};
+    w->conn = (struct conn){
+        .loop = l, .handler = handler, .user = user, .shareable = shareable, .window = window};
     *l->conns_last = &w->conn;
     l->conns_last = &w->conn.next;
     return w;

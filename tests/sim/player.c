@@ -4,8 +4,23 @@
 
 #include "base/mem.h"
 
-enum { CONNECT = 1, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK,
-       UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT, AUTH };
+enum {
+    CONNECT = 1,
+    CONNACK,
+    PUBLISH,
+    PUBACK,
+    PUBREC,
+    PUBREL,
+    PUBCOMP,
+    SUBSCRIBE,
+    SUBACK,
+    UNSUBSCRIBE,
+    UNSUBACK,
+    PINGREQ,
+    PINGRESP,
+    DISCONNECT,
+    AUTH
+};
 
 /* -- The encoder -- */
 
@@ -447,7 +462,7 @@ static void got_ack(struct player *p, const struct packet *got)
 
 static void got_packet(struct player *p, const struct packet *got)
 {
-    ASSERT(!p->ended); /* [MQTT-3.14.4-1] */
+    ASSERT(!p->ended);                                                 /* [MQTT-3.14.4-1] */
     ASSERT(p->connected || got->type == CONNACK || got->type == AUTH); /* [MQTT-3.2.0-1] */
     if (p->version == 5 && p->options.maximum_packet)
         ASSERT(got->size <= p->options.maximum_packet); /* [MQTT-3.1.2-24] */

@@ -40,7 +40,7 @@ struct player_will {
 /* How to connect.  Zero is: MQTT 3.1.1, not clean, no limits. */
 struct player_options {
     bool clean;
-    uint32_t expiry;          /* MQTT 5 */
+    uint32_t expiry; /* MQTT 5 */
     uint16_t keep_alive;
     uint16_t receive_maximum; /* 0: not given */
     uint32_t maximum_packet;  /* 0: not given */
@@ -65,13 +65,13 @@ struct player {
     struct wire *ghost; /* a connection that was taken over; nobody reads it */
     bool kept;          /* the last connection left a session behind (for MQTT 3.1) */
     struct player_options options;
-    bool connected;       /* CONNACK 0 came */
-    bool ended;           /* the broker closed, or said that it would */
+    bool connected; /* CONNACK 0 came */
+    bool ended;     /* the broker closed, or said that it would */
     bool refused;
     bool session_present;
-    uint8_t end_reason;   /* of DISCONNECT or a refusing CONNACK */
+    uint8_t end_reason; /* of DISCONNECT or a refusing CONNACK */
     unsigned broker_receive_maximum;
-    unsigned granted;     /* codes of the last SUBACK */
+    unsigned granted; /* codes of the last SUBACK */
     unsigned subacks, pings;
     char aliases[PLAYER_ALIASES + 1][64];
 

@@ -12,8 +12,14 @@
 #include "player.h"
 #include "stories.h"
 
-enum { PUBLISHERS = 3, SUBSCRIBERS = 4, PLAYERS = PUBLISHERS + SUBSCRIBERS, TOPICS = 3,
-       MESSAGES = 300, STEPS = 2500 };
+enum {
+    PUBLISHERS = 3,
+    SUBSCRIBERS = 4,
+    PLAYERS = PUBLISHERS + SUBSCRIBERS,
+    TOPICS = 3,
+    MESSAGES = 300,
+    STEPS = 2500
+};
 
 struct game;
 

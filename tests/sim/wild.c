@@ -142,7 +142,7 @@ static void read(struct game *g, struct actor *a)
 
 static void subscribe(struct game *g, struct player *p)
 {
-    static const char *const filters[] = {"a/0", "a/+", "#",   "a/#",           "$share/g/a/+",
+    static const char *const filters[] = {"a/0", "a/+", "#",   "a/#",         "$share/g/a/+",
                                           "+/1", "w/#", "a/2", "$share/h/a/1"};
     const char *filter = filters[pick(g, ARRAY_LEN(filters))];
     unsigned no_local = filter[0] == '$' ? 0 : pick(g, 2) << 2;

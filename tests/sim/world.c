@@ -59,9 +59,10 @@ static void turn_end(struct loop *l, void *desk)
 struct world *world_new(const struct limits *limits, const struct hooks *hooks)
 {
     struct world *w = xcalloc(1, sizeof *w);
-    struct server_listener listener = {
-        .listen = {.name = "sim"}, .anonymous = true, .versions = VERSION_ALL,
-        .connect_timeout_ms = 10000};
+    struct server_listener listener = {.listen = {.name = "sim"},
+                                       .anonymous = true,
+                                       .versions = VERSION_ALL,
+                                       .connect_timeout_ms = 10000};
 
     hash_seed_set(1);
     w->clock.now_ms = 1000000;

@@ -147,8 +147,8 @@ static void settle(struct game *g)
 
 static void subscribe(struct game *g, struct peer *p)
 {
-    static const char *const filters[] = {"t/0", "t/+", "#", "t/#", "$share/g/t/+",
-                                          "$share/h/t/1", "+/2", "t/3"};
+    static const char *const filters[] = {"t/0",          "t/+",          "#",   "t/#",
+                                          "$share/g/t/+", "$share/h/t/1", "+/2", "t/3"};
     const char *filter = filters[pick(g, ARRAY_LEN(filters))];
 
     if (pick(g, 3) == 0)

@@ -30,8 +30,9 @@ static char *filled(size_t len)
 static void what_is_sent_reads_back_in_every_layout(void **state)
 {
     static const uint8_t versions[] = {MQTT_31, MQTT_311, MQTT_50};
-    static const size_t sizes[] = {0,    1,    100,  121,  122,  123,   124,   125,   1015,  1016,
-                                   1017, 1018, 1023, 1024, 1025, 16370, 16380, 16384, 70000, 2097152};
+    static const size_t sizes[] = {0,    1,     100,   121,   122,   123,    124,
+                                   125,  1015,  1016,  1017,  1018,  1023,   1024,
+                                   1025, 16370, 16380, 16384, 70000, 2097152};
     struct rig *r = rig_open(NULL);
 
     for (unsigned v = 0; v < ARRAY_LEN(versions); v++) {

@@ -15,17 +15,17 @@ struct packet {
     unsigned flags;
     unsigned qos;
     bool dup, retain;
-    uint32_t size;          /* all bytes of it */
+    uint32_t size; /* all bytes of it */
     const uint8_t *body;
     uint32_t body_len;
     unsigned id;
-    unsigned reason;        /* acks, CONNACK, DISCONNECT, AUTH */
+    unsigned reason; /* acks, CONNACK, DISCONNECT, AUTH */
     bool session_present;
     const uint8_t *topic, *payload, *props;
     uint32_t topic_len, payload_len, props_len;
     bool has_expiry;
-    uint32_t expiry;        /* message expiry; session expiry in CONNACK */
-    unsigned alias;         /* of PUBLISH; alias maximum of CONNACK */
+    uint32_t expiry; /* message expiry; session expiry in CONNACK */
+    unsigned alias;  /* of PUBLISH; alias maximum of CONNACK */
     uint32_t sub_ids[PACKET_SUB_IDS];
     unsigned sub_id_count;
     unsigned receive_maximum, keep_alive;

@@ -155,7 +155,8 @@ struct peer {
     size_t len, cap, at;
     enum link_sent result; /* of the next send */
     unsigned sends;
-    unsigned sent_by_foreign; /* sends from another thread than a link that is not shareable allows */
+    unsigned
+        sent_by_foreign; /* sends from another thread than a link that is not shareable allows */
     uint8_t kicked;
     bool present;
     struct claim claim;

@@ -60,7 +60,10 @@ static void overlapping_subscriptions_give_one_copy_with_all_identifiers(void **
     assert_true(got.retain); /* one of them asked for it [MQTT-3.3.1-13] */
     assert_int_equal(got.sub_id_count, 3);
     for (unsigned i = 0; i < 3; i++)
-        seen[got.sub_ids[i] == 1 ? 0 : got.sub_ids[i] == 200 ? 1 : got.sub_ids[i] == 70000 ? 2 : 3] = true;
+        seen[got.sub_ids[i] == 1       ? 0
+             : got.sub_ids[i] == 200   ? 1
+             : got.sub_ids[i] == 70000 ? 2
+                                       : 3] = true;
     assert_true(seen[0] && seen[1] && seen[2]);
     got = peer_expect(q, "x", 1);
     assert_false(got.retain); /* [MQTT-3.3.1-12] */

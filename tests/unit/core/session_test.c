@@ -310,6 +310,12 @@ static void bytes_are_bounded_too(void **state)
         rig_publish(r, "t/x", big, 1);
     assert_int_equal(dropped_full(r), 6);
 
+    /* Properties weigh as much as payload. */
+    struct publication pub = rig_publication("t/x", "", 1);
+    char props[2000] = {0x26, 0, 1, 'k', 1994 >> 8, (char)(1994 & 255)};
+    pub.props = (struct str){props, sizeof props};
+    assert_int_equal(rig_publish_as(r->workers[0], &pub).full, 1);
+
     /* One that is larger than all the room makes all others go, and fits alone. */
     r->limits.queue_full = QUEUE_DROP_OLD;
     r->limits.max_queue_bytes = 900;

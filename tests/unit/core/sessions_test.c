@@ -264,7 +264,8 @@ static void the_table_has_a_limit(void **state)
     rig_close(&r);
 }
 
-static void a_will_goes_out_when_the_connection_ends(void **state) /* [MQTT-3.1.2-8] [MQTT-3.1.2-10] */
+static void a_will_goes_out_when_the_connection_ends(
+    void **state) /* [MQTT-3.1.2-8] [MQTT-3.1.2-10] */
 {
     struct rig *r = rig_open(NULL);
     struct peer *l = listener(r), *p = peer_connect(r, 0, MQTT_50, "c", 60);

@@ -185,8 +185,8 @@ static void client_leave(struct client *c)
 static void client_connect(struct client *c)
 {
     snprintf(c->id, sizeof c->id, "c%u", pick(THREADS * CLIENTS / 2));
-    c->claim = (struct claim){
-        .client_id = str_of(c->id), .clean_start = pick(4) == 0, .ready = on_ready};
+    c->claim =
+        (struct claim){.client_id = str_of(c->id), .clean_start = pick(4) == 0, .ready = on_ready};
     c->claiming = true;
     enum claim_result result = sessions_claim(c->t->w, &c->claim);
     if (result == CLAIM_GRANTED)
