@@ -1,0 +1,176 @@
+#include "store/load.h"
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "store/fold.h"
+#include "store/octets.h"
+
+struct loading {
+    const struct loader *to;
+    struct tables_txn *txn;
+    struct load_session session;
+    bool pending; /* session is read but not yet handed out */
+};
+
+/* A value that is the body of a record. */
+static int body_of(unsigned type, struct str value, struct record_body *out)
+{
+    struct record r = {.type = (uint8_t)type, .body = value};
+    return record_decode(&r, out) < 0 ? ERR_DAMAGED : 0;
+}
+
+static int each_subscription(void *arg, struct str key, struct str value, bool *remove)
+{
+    struct loading *l = arg;
+    struct record_body body;
+    int err = body_of(RECORD_SUB, value, &body);
+
+    return err || !l->to->subscription ? err : l->to->subscription(l->to->arg, &body.sub);
+}
+
+static int each_received(void *arg, struct str key, struct str value, bool *remove)
+{
+    struct loading *l = arg;
+
+    if (key.len != 10)
+        return ERR_DAMAGED;
+    uint16_t id = (uint16_t)((uint8_t)key.ptr[8] << 8 | (uint8_t)key.ptr[9]);
+    return l->to->received ? l->to->received(l->to->arg, key_get_u64(key, 0), id) : 0;
+}
+
+static int shared_message(struct loading *l, uint64_t lsn, struct record_message *out)
+{
+    struct table_key key = {.len = 0};
+    struct str bytes;
+
+    key_u64(&key, lsn);
+    key_u8(&key, 0);
+    int err = tables_get(l->txn, TABLE_MESSAGES, key_str(&key), &bytes);
+    if (err)
+        return err == ERR_NOT_FOUND ? ERR_DAMAGED : err;
+    return record_message_get(bytes, out) < 0 ? ERR_DAMAGED : 0;
+}
+
+static int each_entry(void *arg, struct str key, struct str value, bool *remove)
+{
+    struct loading *l = arg;
+    struct octets o = octets_of(value);
+    struct load_entry e = {.target = {.session = key_get_u64(key, 0),
+                                      .counter = key_get_u64(key, 8)}};
+    int err = 0;
+
+    uint8_t kind = take_u8(&o);
+    if (kind == QUEUE_DONE && value.len == 1)
+        return 0;
+    e.target.sub_id = take_u32(&o);
+    e.target.share = take_u16(&o);
+    e.target.qos = take_u8(&o);
+    e.target.retain = take_u8(&o);
+    e.released = kind == QUEUE_RELEASED;
+    if (kind == QUEUE_SHARED) {
+        e.shared = take_u64(&o);
+        err = o.bad ? ERR_DAMAGED : shared_message(l, e.shared, &e.message);
+    } else if (kind == QUEUE_OWN) {
+        struct str rest = take_str(&o, (size_t)(o.end - o.at));
+        err = record_message_get(rest, &e.message) < 0 ? ERR_DAMAGED : 0;
+    } else if (kind != QUEUE_RELEASED) {
+        err = ERR_DAMAGED;
+    }
+    if (!err && (key.len != 16 || !octets_done(&o)))
+        err = ERR_DAMAGED;
+    return err || !l->to->entry ? err : l->to->entry(l->to->arg, &e);
+}
+
+static int hand_out(struct loading *l)
+{
+    struct table_key key = {.len = 0};
+    int err = 0;
+
+    if (!l->pending)
+        return 0;
+    l->pending = false;
+    if (l->session.head.number == 0)
+        return ERR_DAMAGED; /* parts of a session without its head */
+    key_u64(&key, l->session.head.number);
+    if (l->to->session)
+        err = l->to->session(l->to->arg, &l->session);
+    if (!err)
+        err = tables_each(l->txn, TABLE_SUBS, key_str(&key), each_subscription, l);
+    if (!err)
+        err = tables_each(l->txn, TABLE_RECEIVED, key_str(&key), each_received, l);
+    if (!err)
+        err = tables_each(l->txn, TABLE_QUEUE, key_str(&key), each_entry, l);
+    return err;
+}
+
+static int session_part(struct load_session *s, unsigned part, struct str value)
+{
+    struct record_body body;
+    int err = 0;
+
+    if (part == SESSION_AWAY && (err = body_of(RECORD_AWAY, value, &body)) == 0) {
+        s->away = true;
+        s->ends_ms = body.away.ends_ms;
+        s->will_ms = body.away.will_ms;
+    } else if (part == SESSION_WILL && (err = body_of(RECORD_WILL, value, &body)) == 0) {
+        s->has_will = true;
+        s->will = body.will;
+    } else if (part == SESSION_TAIL && value.len == 8) {
+        s->tail = get_u64((const uint8_t *)value.ptr);
+    } else if (!err) {
+        err = ERR_DAMAGED;
+    }
+    return err;
+}
+
+/* The head comes first of a session's parts, and a new head ends the one before. */
+static int each_part(void *arg, struct str key, struct str value, bool *remove)
+{
+    struct loading *l = arg;
+    struct record_body body;
+    int err;
+
+    if (key.len != 9)
+        return ERR_DAMAGED;
+    if (key.ptr[8] != SESSION_HEAD) {
+        if (!l->pending || l->session.head.number != key_get_u64(key, 0))
+            return ERR_DAMAGED;
+        return session_part(&l->session, (uint8_t)key.ptr[8], value);
+    }
+    if ((err = hand_out(l)) < 0 || (err = body_of(RECORD_SESSION, value, &body)) < 0)
+        return err;
+    l->session = (struct load_session){.head = body.session, .ends_ms = UINT64_MAX};
+    l->pending = true;
+    return 0;
+}
+
+static int each_retained(void *arg, struct str key, struct str value, bool *remove)
+{
+    struct loading *l = arg;
+    struct record_message m;
+
+    if (record_message_get(value, &m) < 0)
+        return ERR_DAMAGED;
+    return l->to->retained ? l->to->retained(l->to->arg, &m) : 0;
+}
+
+int load_tables(struct tables *t, const struct loader *loader, char *why, size_t why_size)
+{
+    struct loading l = {.to = loader};
+    int err = tables_begin(t, false, &l.txn);
+
+    if (!err) {
+        err = tables_each(l.txn, TABLE_SESSIONS, STR_NONE, each_part, &l);
+        if (!err)
+            err = hand_out(&l);
+        if (!err)
+            err = tables_each(l.txn, TABLE_RETAINED, STR_NONE, each_retained, &l);
+        tables_abort(&l.txn);
+    }
+    if (err)
+        snprintf(why, why_size, "the checkpoint cannot be read: %s",
+                 err == ERR_SYSTEM || *tables_why(t) ? tables_why(t) : err_text(err));
+    return err;
+}
+

@@ -1,0 +1,45 @@
+/* Giving the stored state to the layer above, at start and for an export.
+ *
+ * Sessions come in the order of their numbers; behind each its subscriptions, its inbound QoS 2
+ * ids and its queue in the order of counters; the retained messages come last.  A callback that
+ * is NULL is passed by; one that returns an error ends the load with it.  Views live until the
+ * callback returns. */
+#ifndef SKEP_STORE_LOAD_H
+#define SKEP_STORE_LOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/record.h"
+#include "store/tables.h"
+
+struct load_session {
+    struct record_session head;
+    bool away;              /* its client was gone; else it was connected when the broker ended */
+    uint64_t ends_ms;       /* wall clock; UINT64_MAX: never */
+    uint64_t will_ms;       /* when its will is due; 0: no will waits */
+    bool has_will;
+    struct record_will will;
+    uint64_t tail;          /* the next counter */
+};
+
+struct load_entry {
+    struct record_target target; /* session, counter, granted QoS, ... */
+    bool released;               /* PUBREC came: PUBREL is due; there is no message */
+    uint64_t shared;             /* the same for all entries of one message; 0: only this one */
+    struct record_message message;
+};
+
+struct loader {
+    int (*session)(void *arg, const struct load_session *s);
+    int (*subscription)(void *arg, const struct record_sub *sub);
+    int (*received)(void *arg, uint64_t session, uint16_t packet_id);
+    int (*entry)(void *arg, const struct load_entry *e);
+    int (*retained)(void *arg, const struct record_message *m);
+    void *arg;
+};
+
+/* ERR_DAMAGED with a line in `why`, or what a callback returned. */
+int load_tables(struct tables *t, const struct loader *loader, char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,76 @@
+/* Durable state: the log (wal.h), what checkpoints leave of it (tables.h), and the start that
+ * puts the two together.
+ *
+ *     store_open()    lock, replay what no checkpoint has, a fresh segment
+ *     store_load()    everything to the layer above, before there is any traffic
+ *     store_submit()  from then on, by every worker at the end of its turn
+ *     store_close()
+ *
+ * See docs/adr/0005-the-log.md for what waits for store_settled(). */
+#ifndef SKEP_STORE_STORE_H
+#define SKEP_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/batch.h"
+#include "store/load.h"
+#include "store/wal.h"
+
+enum { STORE_CHECKPOINT_BYTES = 64 << 20, STORE_PAUSE_US = 500 };
+
+struct store_conf {
+    const char *dir;   /* made if it is not there, 0700 */
+    struct disk *disk; /* NULL: the system's */
+    enum wal_sync sync;
+    unsigned interval_ms;
+    /* 0: what is usual. */
+    uint64_t segment_bytes, checkpoint_bytes;
+    size_t map_bytes;
+    unsigned retry_ms;
+    /* As in struct wal_conf; any may be NULL. */
+    void (*settled)(void *arg, unsigned worker);
+    void (*refusing)(void *arg, const char *why);
+    /* A checkpoint is done, up to that lsn; the log before it goes next.  Checkpoint thread. */
+    void (*checkpointed)(void *arg, uint64_t applied);
+    void *arg;
+};
+
+struct store;
+
+/* ERR_EXISTS: another process has it.  ERR_DAMAGED, ERR_DENIED, ERR_SYSTEM: `why` says what,
+ * where, and what to do.  What was cut off a torn end is logged. */
+int store_open(struct store **out, const struct store_conf *conf, char *why, size_t why_size);
+
+/* Everything there was at the start.  Before the first store_submit(). */
+int store_load(struct store *s, const struct loader *loader, char *why, size_t why_size);
+
+/* Commits what was handed over.  ERR_SYSTEM when the disk does not take it. */
+int store_close(struct store **s);
+
+/* A number for a new session.  Any thread. */
+uint64_t store_number(struct store *s);
+
+/* See wal.h for these. */
+uint64_t store_submit(struct store *s, unsigned worker, struct batch *b);
+uint64_t store_settled(const struct store *s);
+bool store_refusing(const struct store *s);
+void store_wait(struct store *s, uint64_t lsn);
+
+/* Folds all finished segments now, and waits for it.  For tools and tests. */
+int store_checkpoint(struct store *s);
+
+struct store_stats {
+    struct wal_stats log;
+    uint64_t applied;     /* checkpointed up to this lsn */
+    uint64_t checkpoints, checkpoint_failures;
+    uint64_t replayed;    /* records, at the start */
+    uint64_t torn_bytes;  /* cut off at the start */
+};
+struct store_stats store_stats(struct store *s);
+
+/* For backups and tests: see tables_copy(). */
+struct tables *store_tables(struct store *s);
+
+#endif
