@@ -12,8 +12,7 @@ bool crc32c_sse42_works(void)
     return __builtin_cpu_supports("sse4.2");
 }
 
-__attribute__((target("sse4.2"))) uint32_t crc32c_sse42(uint32_t seed, const void *data,
-                                                        size_t len)
+__attribute__((target("sse4.2"))) uint32_t crc32c_sse42(uint32_t seed, const void *data, size_t len)
 {
     const uint8_t *p = data;
     uint64_t crc = ~seed;

@@ -305,8 +305,7 @@ int fold_record(void *fold, const struct record *r, const struct record_body *bo
         add_release(f, &body->run);
         break;
     case RECORD_RECEIVED:
-        add_received(f, body->received.session, body->received.packet_id,
-                     r->flags & RECORD_GONE);
+        add_received(f, body->received.session, body->received.packet_id, r->flags & RECORD_GONE);
         break;
     case RECORD_SESSION:
         add_session(f, r, body->session.number);

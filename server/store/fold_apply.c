@@ -224,8 +224,7 @@ static int apply_entry(struct apply *a, const struct fold_entry *e)
     if (e->done)
         return tables_delete(a->txn, TABLE_QUEUE, key_str(&key));
     kept[0] = QUEUE_RELEASED;
-    return tables_put(a->txn, TABLE_QUEUE, key_str(&key),
-                      (struct str){(char *)kept, sizeof kept});
+    return tables_put(a->txn, TABLE_QUEUE, key_str(&key), (struct str){(char *)kept, sizeof kept});
 }
 
 /* -- In order -- */

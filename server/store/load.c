@@ -56,8 +56,8 @@ static int each_entry(void *arg, struct str key, struct str value, bool *remove)
 {
     struct loading *l = arg;
     struct octets o = octets_of(value);
-    struct load_entry e = {.target = {.session = key_get_u64(key, 0),
-                                      .counter = key_get_u64(key, 8)}};
+    struct load_entry e = {
+        .target = {.session = key_get_u64(key, 0), .counter = key_get_u64(key, 8)}};
     int err = 0;
 
     uint8_t kind = take_u8(&o);
@@ -173,4 +173,3 @@ int load_tables(struct tables *t, const struct loader *loader, char *why, size_t
                  err == ERR_SYSTEM || *tables_why(t) ? tables_why(t) : err_text(err));
     return err;
 }
-

@@ -36,12 +36,10 @@ enum record_found record_read(const uint8_t *p, size_t room, uint64_t lsn, uint3
 const char *record_name(unsigned type)
 {
     static const char *const names[RECORD_TYPES] = {
-        [RECORD_COMMIT] = "COMMIT",     [RECORD_PUB] = "PUB",
-        [RECORD_ACK] = "ACK",           [RECORD_RELEASE] = "RELEASE",
-        [RECORD_RECEIVED] = "RECEIVED", [RECORD_SESSION] = "SESSION",
-        [RECORD_END] = "END",           [RECORD_AWAY] = "AWAY",
-        [RECORD_SUB] = "SUB",           [RECORD_UNSUB] = "UNSUB",
-        [RECORD_WILL] = "WILL",
+        [RECORD_COMMIT] = "COMMIT",   [RECORD_PUB] = "PUB",           [RECORD_ACK] = "ACK",
+        [RECORD_RELEASE] = "RELEASE", [RECORD_RECEIVED] = "RECEIVED", [RECORD_SESSION] = "SESSION",
+        [RECORD_END] = "END",         [RECORD_AWAY] = "AWAY",         [RECORD_SUB] = "SUB",
+        [RECORD_UNSUB] = "UNSUB",     [RECORD_WILL] = "WILL",
     };
     return type < RECORD_TYPES && names[type] ? names[type] : "?";
 }

@@ -117,12 +117,12 @@ struct record_sub {
 
 struct record_will {
     uint64_t number;
-    uint32_t delay, expiry; /* seconds, as in the CONNECT */
+    uint32_t delay, expiry;        /* seconds, as in the CONNECT */
     struct record_message message; /* unless RECORD_GONE */
 };
 
 struct record_commit {
-    uint64_t synced;  /* everything before this had reached the disk when this was written */
+    uint64_t synced; /* everything before this had reached the disk when this was written */
     uint64_t wall_ms;
 };
 

@@ -115,8 +115,7 @@ static struct wreck survey(const struct segment *s, const struct replay_bytes *b
         const uint8_t *p = b->data + at;
         if (get_u64(p + 8) != s->base + at)
             continue;
-        enum record_found found =
-            record_read(p, b->len - at, s->base + at, s->salt, &record);
+        enum record_found found = record_read(p, b->len - at, s->base + at, s->salt, &record);
         if (found == RECORD_NONE)
             continue;
         uint64_t end = s->base + at + RECORD_HEAD;
@@ -134,10 +133,11 @@ static int damaged(struct replay *r, const struct segment *s)
 {
     r->damaged_slot = s->slot;
     r->damaged_place = segment_place(s, r->lsn);
-    snprintf(r->why, sizeof r->why,
-             "log-%05u is damaged at byte %llu (record %llu), within what had been acknowledged; "
-             "put a copy of the data directory aside, then 'skepctl store repair' cuts the damage out",
-             s->slot, (unsigned long long)r->damaged_place, (unsigned long long)r->lsn);
+    snprintf(
+        r->why, sizeof r->why,
+        "log-%05u is damaged at byte %llu (record %llu), within what had been acknowledged; "
+        "put a copy of the data directory aside, then 'skepctl store repair' cuts the damage out",
+        s->slot, (unsigned long long)r->damaged_place, (unsigned long long)r->lsn);
     return ERR_DAMAGED;
 }
 
@@ -173,8 +173,8 @@ int replay_segment(struct replay *r, replay_fn *fn, void *arg)
         return err;
     while (r->lsn < limit) {
         uint64_t at = r->lsn - s->base;
-        if (at >= b->len || record_read(b->data + at, b->len - at, r->lsn, s->salt, &record) !=
-                                RECORD_VALID)
+        if (at >= b->len ||
+            record_read(b->data + at, b->len - at, r->lsn, s->salt, &record) != RECORD_VALID)
             return next ? damaged(r, s) : judge_end(r, s, b);
         if ((err = hand_over(r, s, &record, fn, arg)) < 0)
             return err;

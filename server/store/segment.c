@@ -37,7 +37,8 @@ static int header_get(struct segment *s, const uint8_t *p, uint64_t file_size, c
 {
     uint32_t version = get_u32(p + 8);
 
-    if (memcmp(p, magic, sizeof magic) != 0 || get_u32(p + HEADER - 4) != crc32c(0, p, HEADER - 4)) {
+    if (memcmp(p, magic, sizeof magic) != 0 ||
+        get_u32(p + HEADER - 4) != crc32c(0, p, HEADER - 4)) {
         snprintf(why, why_size, "%s: the header of this log file is damaged", path);
         return ERR_DAMAGED;
     }
@@ -181,7 +182,8 @@ void segment_remove(struct segment **s, const char *dir)
 
 static void insert_in_order(struct segment **list, struct segment *s)
 {
-    while (*list && (s->sequence == 0 ? true : (*list)->sequence && (*list)->sequence < s->sequence))
+    while (*list &&
+           (s->sequence == 0 ? true : (*list)->sequence && (*list)->sequence < s->sequence))
         list = &(*list)->next;
     s->next = *list;
     *list = s;

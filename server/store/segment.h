@@ -26,8 +26,8 @@ struct segment {
     unsigned slot; /* the file's number, part of its name */
     uint32_t salt;
     uint64_t sequence, base, size;
-    uint64_t end;  /* lsn behind the last record; known to the writer, or after reading */
-    bool suspect;  /* a write or sync failed here: what it holds stays, nothing is added */
+    uint64_t end; /* lsn behind the last record; known to the writer, or after reading */
+    bool suspect; /* a write or sync failed here: what it holds stays, nothing is added */
     struct segment *next;
 };
 

@@ -36,7 +36,7 @@ struct store {
     pthread_cond_t wake, done;
     /* Guarded by mutex. */
     bool stop;
-    uint64_t finished;   /* bytes of segments finished and not yet folded */
+    uint64_t finished;     /* bytes of segments finished and not yet folded */
     uint64_t wanted, made; /* checkpoints asked for, and made since */
     int result;
     _Atomic uint64_t applied, checkpoints, failures;

@@ -63,10 +63,10 @@ int store_checkpoint(struct store *s);
 
 struct store_stats {
     struct wal_stats log;
-    uint64_t applied;     /* checkpointed up to this lsn */
+    uint64_t applied; /* checkpointed up to this lsn */
     uint64_t checkpoints, checkpoint_failures;
-    uint64_t replayed;    /* records, at the start */
-    uint64_t torn_bytes;  /* cut off at the start */
+    uint64_t replayed;   /* records, at the start */
+    uint64_t torn_bytes; /* cut off at the start */
 };
 struct store_stats store_stats(struct store *s);
 

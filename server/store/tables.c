@@ -49,7 +49,7 @@ static int fault(struct tables *t, int rc)
         return ERR_AGAIN;
     snprintf(t->why, sizeof t->why, "%s", mdb_strerror(rc));
     return rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ? ERR_DAMAGED
-                                                                              : ERR_SYSTEM;
+                                                                               : ERR_SYSTEM;
 }
 
 static int txn_fault(struct tables_txn *txn, int rc)
@@ -119,8 +119,7 @@ static int refuse_version(struct tables *t, const char *path, char *why, size_t 
     return err;
 }
 
-int tables_open(struct tables **out, const char *path, size_t map_bytes, char *why,
-                size_t why_size)
+int tables_open(struct tables **out, const char *path, size_t map_bytes, char *why, size_t why_size)
 {
     struct tables *t = xcalloc(1, sizeof *t);
     int rc, err;

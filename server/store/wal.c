@@ -85,7 +85,7 @@ static void adopt(struct wal *w, struct segment **segments, uint64_t lsn)
             wal_space_give(w, s);
             continue;
         }
-        s->end = next && next->sequence ? next->base : lsn;
+        s->end = next && next->sequence && next->base < lsn ? next->base : lsn;
         *w->finished_last = s;
         w->finished_last = &s->next;
     }

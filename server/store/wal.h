@@ -75,7 +75,7 @@ bool wal_refusing(const struct wal *w);
 void wal_wait(struct wal *w, uint64_t lsn);
 
 struct wal_stats {
-    uint64_t end;           /* lsn of the next record */
+    uint64_t end; /* lsn of the next record */
     uint64_t settled, synced;
     uint64_t writes, syncs, failures;
     uint64_t pending_bytes; /* handed over and not synced: in memory */

@@ -9,8 +9,8 @@
 #include "store/wal.h"
 
 enum {
-    WAL_SPARE = 2,      /* segments kept ready */
-    WAL_FREE_MAX = 8,   /* more than this are removed */
+    WAL_SPARE = 2,    /* segments kept ready */
+    WAL_FREE_MAX = 8, /* more than this are removed */
     WAL_CHUNKS_KEPT = 64,
     WAL_CHUNK_KEPT_MAX = 1 << 20,
     WAL_WHY = 512,
@@ -36,9 +36,9 @@ struct wal {
     char *dir;
 
     pthread_mutex_t mutex;
-    pthread_cond_t work;    /* the committer's: something came, or the end */
-    pthread_cond_t settle;  /* wal_wait()'s */
-    pthread_cond_t space;   /* the maker's: a segment was taken, or the end */
+    pthread_cond_t work;   /* the committer's: something came, or the end */
+    pthread_cond_t settle; /* wal_wait()'s */
+    pthread_cond_t space;  /* the maker's: a segment was taken, or the end */
     pthread_t committer, maker;
 
     /* Guarded by mutex. */

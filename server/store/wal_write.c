@@ -127,8 +127,8 @@ static int write_chunks(struct wal *w, struct chunk *c)
             commit_fill(w, c);
         for (size_t at = 0; at < c->len;) {
             size_t len = record_length(c->bytes + at);
-            int err = c->lsn + at < w->written ? 0
-                                               : put_record(w, &run, c->bytes + at, len, c->lsn + at);
+            int err =
+                c->lsn + at < w->written ? 0 : put_record(w, &run, c->bytes + at, len, c->lsn + at);
             if (err)
                 return err;
             at += len;

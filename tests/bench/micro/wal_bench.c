@@ -34,14 +34,14 @@ static void *submitter_run(void *arg)
     struct submitter *s = arg;
     struct batch b = {0};
     char payload[PAYLOAD] = {0};
-    struct record_message m = {.topic = STR("bench/topic"), .payload = {payload, PAYLOAD}, .qos = 1};
+    struct record_message m = {
+        .topic = STR("bench/topic"), .payload = {payload, PAYLOAD}, .qos = 1};
 
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
         for (unsigned i = 0; i < s->batch; i++) {
             batch_pub_begin(&b, &m, 0, 0, 0);
-            batch_pub_target(&b, &(struct record_target){.session = s->index + 1,
-                                                         .counter = s->records++,
-                                                         .qos = 1});
+            batch_pub_target(&b, &(struct record_target){
+                                     .session = s->index + 1, .counter = s->records++, .qos = 1});
             batch_pub_end(&b);
         }
         wal_wait(s->wal, wal_submit(s->wal, s->index, &b));

@@ -83,6 +83,7 @@ static inline unsigned m_value(const struct record_message *m)
 struct m_text {
     char *bytes;
     size_t len, cap;
+    uint64_t rows;   /* subscriptions, ids and queue entries */
     uint64_t shared; /* queue entries that share their message */
 };
 
@@ -223,18 +224,21 @@ static inline int m_on_session(void *arg, const struct load_session *s)
 
 static inline int m_on_subscription(void *arg, const struct record_sub *sub)
 {
+    ((struct m_text *)arg)->rows++;
     m_print(arg, " sub %u: %u\n", m_index(sub->filter), sub->id);
     return 0;
 }
 
 static inline int m_on_received(void *arg, uint64_t session, uint16_t packet_id)
 {
+    ((struct m_text *)arg)->rows++;
     m_print(arg, " received %u\n", packet_id);
     return 0;
 }
 
 static inline int m_on_entry(void *arg, const struct load_entry *e)
 {
+    ((struct m_text *)arg)->rows++;
     ((struct m_text *)arg)->shared += e->shared != 0;
     if (e->released)
         m_print(arg, " queue %u: released\n", (unsigned)e->target.counter);
@@ -382,7 +386,8 @@ static inline void life_pub(struct life *l)
         l->entry[s][c] = 'M';
         op.targets[op.target_count].session = s;
         op.targets[op.target_count++].counter = c;
-        batch_pub_target(b, &(struct record_target){.session = s, .counter = c, .sub_id = c, .qos = 2});
+        batch_pub_target(
+            b, &(struct record_target){.session = s, .counter = c, .sub_id = c, .qos = 2});
     }
     if (batch_pub_end(b))
         life_note(l, worker, &op);
@@ -414,7 +419,8 @@ static inline void life_ack(struct life *l, unsigned s)
 static inline void life_detail(struct life *l, unsigned s)
 {
     struct batch *b = &l->batches[s % M_WORKERS];
-    struct m_op op = {.session = s, .value = 1 + life_dice(l, 1000), .extra = life_dice(l, M_NAMES)};
+    struct m_op op = {
+        .session = s, .value = 1 + life_dice(l, 1000), .extra = life_dice(l, M_NAMES)};
 
     switch (life_dice(l, 6)) {
     case 0:

@@ -143,10 +143,10 @@ static void test_runs_grow(void **state)
 
     for (uint64_t c = 10; c < 1010; c++)
         batch_ack(&b, 3, c, 0);
-    batch_ack(&b, 3, 1011, 0);                /* a gap */
-    batch_ack(&b, 4, 1012, 0);                /* another session */
-    batch_ack(&b, 4, 1013, RECORD_EXPIRED);   /* another reason */
-    batch_end(&b, 9);                         /* something between */
+    batch_ack(&b, 3, 1011, 0);              /* a gap */
+    batch_ack(&b, 4, 1012, 0);              /* another session */
+    batch_ack(&b, 4, 1013, RECORD_EXPIRED); /* another reason */
+    batch_end(&b, 9);                       /* something between */
     batch_ack(&b, 4, 1014, RECORD_EXPIRED);
     seal(&b, 0);
     static const struct record_run runs[] = {{3, 10, 1000}, {3, 1011, 1}, {4, 1012, 1},

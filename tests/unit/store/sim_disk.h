@@ -45,11 +45,11 @@ struct sim {
     size_t event_count, event_cap;
     bool quiet; /* nothing is noted */
     /* Faults. */
-    unsigned short_writes;   /* writes take at most so many bytes; 0: all */
-    int fail_syncs;          /* so many fail with EIO; -1: all */
-    int fail_writes;         /* with write_errno */
+    unsigned short_writes; /* writes take at most so many bytes; 0: all */
+    int fail_syncs;        /* so many fail with EIO; -1: all */
+    int fail_writes;       /* with write_errno */
     int write_errno;
-    uint64_t space, used;    /* ENOSPC beyond; 0: no limit */
+    uint64_t space, used;                 /* ENOSPC beyond; 0: no limit */
     void (*before_sync)(struct sim *sim); /* a place for a test to wait at */
     uint64_t writes, syncs;
 };
@@ -404,7 +404,8 @@ static inline void sim_tear(struct sim *to, const struct sim *from, size_t upto,
     struct sim_file *f = &to->files[fd];
     size_t begin = upto;
 
-    while (begin > 0 && !(from->events[begin - 1].kind == SIM_SYNC && from->events[begin - 1].fd == fd))
+    while (begin > 0 &&
+           !(from->events[begin - 1].kind == SIM_SYNC && from->events[begin - 1].fd == fd))
         begin--;
     sim_resize(&f->stable, &f->stable_size, f->size);
     for (size_t i = begin; i < upto; i++) {

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "model.h"
 #include "sim_disk.h"
+#include "store/check.h"
 
 static char scratch[64]; /* a folder of our own, and where we are */
 
@@ -76,6 +77,26 @@ static void check_shared(struct store *s, uint64_t entries)
     assert_int_equal(t.refs, entries);
 }
 
+static int count_each(void *arg, struct str key, struct str value, bool *remove)
+{
+    ++*(uint64_t *)arg;
+    return 0;
+}
+
+/* Nothing is in the tables that no session has. */
+static void check_orphans(struct store *s, const struct m_text *found)
+{
+    static const enum table tables[] = {TABLE_SUBS, TABLE_RECEIVED, TABLE_QUEUE};
+    struct tables_txn *txn;
+    uint64_t rows = 0;
+
+    assert_int_equal(tables_begin(store_tables(s), false, &txn), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(tables_each(txn, tables[i], STR_NONE, count_each, &rows), 0);
+    tables_abort(&txn);
+    assert_int_equal(rows, found->rows);
+}
+
 static void check_same(const struct life *l, struct store *s, uint64_t lsn, const char *when)
 {
     struct m_text wanted = {0}, found = {0};
@@ -95,6 +116,7 @@ static void check_same(const struct life *l, struct store *s, uint64_t lsn, cons
         fail_msg("%s: expected %.80s\nfound %.80s", when, wanted.bytes + i, found.bytes + i);
     }
     check_shared(s, found.shared);
+    check_orphans(s, &found);
     free(wanted.bytes);
     free(found.bytes);
 }
@@ -485,6 +507,47 @@ static void test_damage_is_reported(void **state)
     life_fini(&l);
 }
 
+/* [M5] Repair keeps all that stands before the damage and puts the rest aside. */
+static void test_repair(void **state)
+{
+    struct store_conf conf = conf_of(NULL);
+    struct check_report report;
+    struct life l;
+    char why[512] = "";
+    bool cut;
+
+    scratch_clear();
+    conf.checkpoint_bytes = 64 << 20;
+    life_init(&l, 4);
+    must_open(&l.store, &conf);
+    for (unsigned i = 0; i < 900; i++)
+        life_step(&l);
+    hand_over_all(&l);
+    assert_int_equal(check_store("d", NULL, &report, why, sizeof why), ERR_EXISTS);
+    store_close(&l.store);
+    assert_int_equal(check_store("d", NULL, &report, why, sizeof why), 0);
+    assert_true(report.records[RECORD_PUB] > 100 && report.applied == 0);
+    assert_int_equal(check_repair("d", NULL, &cut, why, sizeof why), 0);
+    assert_false(cut);
+    uint64_t whole = report.end;
+
+    flip("d/log-00001", SEGMENT_HEAD + 20000); /* with more log files behind it */
+    assert_int_equal(check_store("d", NULL, &report, why, sizeof why), ERR_DAMAGED);
+    assert_true(report.log_damaged && report.slot == 1 && report.place <= SEGMENT_HEAD + 20000);
+    assert_int_equal(check_repair("d", NULL, &cut, why, sizeof why), 0);
+    assert_true(cut);
+    assert_int_equal(system("ls d/damaged-*-00001 >/dev/null"), 0);
+    assert_int_equal(check_store("d", NULL, &report, why, sizeof why), 0);
+    for (unsigned run = 0; run < 2; run++) { /* and it stays so */
+        must_open(&l.store, &conf);
+        uint64_t end = store_stats(l.store).log.end;
+        assert_true(end > WAL_SEGMENT_LEAST / 2 && end < whole);
+        check_same(&l, l.store, report.end, "after the repair");
+        store_close(&l.store);
+    }
+    life_fini(&l);
+}
+
 static int in_scratch(void **state)
 {
     snprintf(scratch, sizeof scratch, "%s/skep-store-XXXXXX",
@@ -511,6 +574,7 @@ int main(void)
         cmocka_unit_test(test_power_cut),
         cmocka_unit_test(test_start_after_a_start_that_was_cut_off),
         cmocka_unit_test(test_damage_is_reported),
+        cmocka_unit_test(test_repair),
     };
     log_level_set(LOG_LEVEL_ERROR + 1);
     return cmocka_run_group_tests(tests, in_scratch, out_of_scratch);

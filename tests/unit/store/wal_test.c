@@ -14,8 +14,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "store/replay.h"
 #include "sim_disk.h"
+#include "store/replay.h"
 
 enum { DEADLINE_MS = 20000 };
 
@@ -479,8 +479,7 @@ static void test_leftovers_are_not_records(void **state)
     struct found f = {0};
     char why[512];
 
-    assert_int_equal(
-        segment_create(&s, &sim->disk, "d", 0, WAL_SEGMENT_LEAST, why, sizeof why), 0);
+    assert_int_equal(segment_create(&s, &sim->disk, "d", 0, WAL_SEGMENT_LEAST, why, sizeof why), 0);
     for (unsigned use = 1; use <= 2; use++) {
         assert_int_equal(segment_use(s, use, 0), 0);
         if (use == 1) {
