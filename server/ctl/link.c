@@ -144,7 +144,7 @@ static int open_tcp(const struct link_conf *conf, uint64_t deadline, struct faul
 {
     struct addrinfo want = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found;
     const char *host = conf->host ? conf->host : "127.0.0.1";
-    char port[8];
+    char port[12];
     int fd = -1, err;
 
     snprintf(port, sizeof port, "%u", link_conf_port(conf));
