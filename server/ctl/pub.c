@@ -30,6 +30,7 @@ struct pub {
     struct bytes props;
     char reply_topic[100], correlation_made[40];
     bool subscribed, refused, alias_known;
+    bool lonely; /* said that nobody subscribes: once is enough */
     uint32_t answered;
     uint64_t deadline; /* monotonic milliseconds; 0: none */
 };
@@ -183,7 +184,8 @@ static void on_published(void *arg, const struct mqtt_ack *ack)
         fprintf(stderr, "skepctl pub: the broker refused a message: %s (0x%02X)%s%.*s\n",
                 mqtt_reason_text(ack->reason), ack->reason, ack->reason_string.len ? ": " : "",
                 STR_ARG(ack->reason_string));
-    } else if (ack->reason == RC_NO_SUBSCRIBERS && !p->dial.quiet && !p->retain) {
+    } else if (ack->reason == RC_NO_SUBSCRIBERS && !p->dial.quiet && !p->retain && !p->lonely) {
+        p->lonely = true;
         fprintf(stderr, "skepctl pub: accepted; nobody subscribes to this topic\n");
     }
 }
