@@ -28,7 +28,7 @@ static MQTTClient client_new(const char *link, const char *port, const char *id,
     int rc;
 
     options.MQTTVersion = version == MQTTVERSION_5 ? MQTTVERSION_5 : MQTTVERSION_DEFAULT;
-    snprintf(uri, sizeof uri, "%s://localhost:%s%s", link, getenv(port),
+    snprintf(uri, sizeof uri, "%s://127.0.0.1:%s%s", link, getenv(port),
              strncmp(link, "ws", 2) == 0 ? "/mqtt" : "");
     rc =
         MQTTClient_createWithOptions(&client, uri, id, MQTTCLIENT_PERSISTENCE_NONE, NULL, &options);
