@@ -81,7 +81,8 @@ static size_t escape_one(const unsigned char *p, size_t left, enum log_quoting q
 
 void log_escape(struct log_line *out, struct str s, enum log_quoting quoting, size_t room)
 {
-    const unsigned char *p = (const unsigned char *)s.ptr, *end = p + s.len;
+    /* An empty view may have no address, and then nothing may be added to it. */
+    const unsigned char *p = (const unsigned char *)(s.ptr ? s.ptr : ""), *end = p + s.len;
     char piece[16];
 
     if (room > line_room(out))
