@@ -49,18 +49,19 @@ end, { alone = true })
 
 story("a thousand clients come and go at once", "MQTT-4.1.0-2", function(t)
   local b = t:own_broker()
-  b:join():disconnect()
-  local before = b:fd_count()
   local all = {}
   for i = 1, 1000 do all[i] = b:client { id = t.topic .. i } end
   for _, c in ipairs(all) do c:expect { "CONNACK", reason = 0 } end
-  t:check(b:fd_count() >= before + 1000, "only %d descriptors", b:fd_count())
+  -- Counted downwards from here: whoever counts before the clients come may count a
+  -- descriptor that is just being closed.
+  local full = b:fd_count()
+  t:check(full >= 1000, "only %d descriptors", full)
   for i, c in ipairs(all) do
     if i % 2 == 0 then c:abort() else c:close() end
   end
   local deadline = t:now() + 30
-  while b:fd_count() > before do
-    t:check(t:now() < deadline, "%d descriptors are left over", b:fd_count() - before)
+  while b:fd_count() > full - 1000 do
+    t:check(t:now() < deadline, "%d descriptors are left over", b:fd_count() - (full - 1000))
     b:join():disconnect()
   end
 end, { alone = true })
