@@ -324,7 +324,10 @@ int fold_record(void *fold, const struct record *r, const struct record_body *bo
         session_part(f, session_of(f, body->will.number), SESSION_WILL,
                      r->flags & RECORD_GONE ? STR_NONE : r->body);
         break;
-    default: /* RECORD_COMMIT says nothing about state */
+    case RECORD_COMMIT:
+        f->moment = body->commit.moment;
+        break;
+    default:
         break;
     }
     return 0;

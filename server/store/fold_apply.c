@@ -338,6 +338,8 @@ static int apply_meta(struct apply *a, uint64_t applied)
 
     if (!err && a->fold->last_number > last)
         err = tables_meta_put(a->txn, "last_number", a->fold->last_number);
+    if (!err && a->fold->moment.store_ms)
+        err = tables_moment_put(a->txn, a->fold->moment);
     return err ? err : tables_meta_put(a->txn, "applied", applied);
 }
 

@@ -50,6 +50,7 @@ struct fold {
     struct fold_map sessions, entries, changes;
     struct fold_entry *free_entries;
     uint64_t last_number;
+    struct moment moment; /* the newest COMMIT's */
     struct fold_stats stats;
 };
 

@@ -16,7 +16,7 @@
 struct load_session {
     struct record_session head;
     bool away;        /* its client was gone; else it was connected when the broker ended */
-    uint64_t ends_ms; /* wall clock; UINT64_MAX: never */
+    uint64_t ends_ms; /* store time; UINT64_MAX: never */
     uint64_t will_ms; /* when its will is due; 0: no will waits */
     bool has_will;
     struct record_will will;

@@ -198,7 +198,8 @@ int record_decode(const struct record *r, struct record_body *out)
     switch (r->type) {
     case RECORD_COMMIT:
         out->commit.synced = take_u64(&o);
-        out->commit.wall_ms = take_u64(&o);
+        out->commit.moment.wall_ms = take_u64(&o);
+        out->commit.moment.store_ms = take_u64(&o);
         break;
     case RECORD_PUB:
         take_pub(&o, r->flags, &out->pub);

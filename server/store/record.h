@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "store/moment.h"
 
 enum {
     RECORD_HEAD = 20,
@@ -59,7 +60,7 @@ struct record {
     struct str body;
 };
 
-/* Times are wall clock milliseconds. */
+/* Times are in store time (moment.h). */
 struct record_message {
     struct str topic, payload, props;
     uint64_t expires_ms; /* 0: never */
@@ -122,8 +123,8 @@ struct record_will {
 };
 
 struct record_commit {
-    uint64_t synced; /* everything before this had reached the disk when this was written */
-    uint64_t wall_ms;
+    uint64_t synced;      /* everything before this had reached the disk when this was written */
+    struct moment moment; /* when that was */
 };
 
 struct record_body {

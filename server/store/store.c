@@ -29,6 +29,7 @@ struct store {
     struct wal *wal;
     _Atomic uint64_t last_number;
     uint64_t replayed, torn_bytes;
+    int64_t clock_offset_ms;
 
     pthread_t thread;
     bool running;
@@ -89,16 +90,23 @@ static int lock_dir(struct store *s, char *why, size_t why_size)
     return 0;
 }
 
-static int read_meta(struct store *s, uint64_t *applied, char *why, size_t why_size)
+struct meta {
+    uint64_t applied;
+    struct moment moment;
+};
+
+static int read_meta(struct store *s, struct meta *m, char *why, size_t why_size)
 {
     struct tables_txn *txn;
     uint64_t last = 0;
     int err = tables_begin(s->tables, false, &txn);
 
     if (!err) {
-        err = tables_meta_get(txn, "applied", applied);
+        err = tables_meta_get(txn, "applied", &m->applied);
         if (!err)
             err = tables_meta_get(txn, "last_number", &last);
+        if (!err)
+            err = tables_moment_get(txn, &m->moment);
         tables_abort(&txn);
     }
     if (err)
@@ -182,6 +190,8 @@ static int open_wal(struct store *s, struct segment **segments, uint64_t lsn, ch
         .sync = s->conf.sync,
         .interval_ms = s->conf.interval_ms,
         .retry_ms = s->conf.retry_ms,
+        .clock = s->conf.clock,
+        .clock_offset_ms = s->clock_offset_ms,
         .settled = on_settled,
         .refusing = on_refusing,
         .sealed = on_sealed,
@@ -211,6 +221,8 @@ static struct store *store_new(const struct store_conf *conf)
     s->dir = str_dup(str_of(conf->dir));
     if (!s->conf.disk)
         s->conf.disk = &disk_system;
+    if (!s->conf.clock)
+        s->conf.clock = &store_clock_system;
     if (!s->conf.segment_bytes)
         s->conf.segment_bytes = WAL_SEGMENT_BYTES;
     if (!s->conf.checkpoint_bytes)
@@ -221,30 +233,43 @@ static struct store *store_new(const struct store_conf *conf)
     return s;
 }
 
+/* Everything into the tables; what they know then is in *meta. */
+static int catch_up(struct store *s, struct segment **segments, struct meta *meta, char *why,
+                    size_t why_size)
+{
+    uint64_t lsn;
+    int err;
+
+    if ((err = read_meta(s, meta, why, why_size)) < 0 ||
+        (err = segment_list(segments, s->conf.disk, s->dir, why, why_size)) < 0)
+        return err;
+    lsn = meta->applied;
+    if ((err = recover(s, *segments, &lsn, why, why_size)) < 0)
+        return err;
+    if ((err = fold_sweep(s->tables)) < 0)
+        return fold_fault(s, err, why, why_size);
+    err = read_meta(s, meta, why, why_size);
+    meta->applied = lsn;
+    return err;
+}
+
 int store_open(struct store **out, const struct store_conf *conf, char *why, size_t why_size)
 {
     struct store *s = store_new(conf);
     struct segment *segments = NULL;
     char path[PATH_MOST];
-    uint64_t lsn = 0;
+    struct meta meta;
     int err;
 
     snprintf(path, sizeof path, "%s/state.mdb", s->dir);
     if ((err = lock_dir(s, why, why_size)) < 0 ||
         (err = tables_open(&s->tables, path, conf->map_bytes, why, why_size)) < 0 ||
-        (err = read_meta(s, &lsn, why, why_size)) < 0 ||
-        (err = segment_list(&segments, s->conf.disk, s->dir, why, why_size)) < 0 ||
-        (err = recover(s, segments, &lsn, why, why_size)) < 0)
+        (err = catch_up(s, &segments, &meta, why, why_size)) < 0)
         goto fail;
-    if ((err = fold_sweep(s->tables)) < 0) {
-        fold_fault(s, err, why, why_size);
+    s->clock_offset_ms = moment_offset_ms(s->conf.clock, meta.moment);
+    if ((err = open_wal(s, &segments, meta.applied, why, why_size)) < 0)
         goto fail;
-    }
-    uint64_t applied;
-    if ((err = read_meta(s, &applied, why, why_size)) < 0 ||
-        (err = open_wal(s, &segments, lsn, why, why_size)) < 0)
-        goto fail;
-    atomic_store(&s->applied, lsn);
+    atomic_store(&s->applied, meta.applied);
     start_thread(s);
     *out = s;
     return 0;
@@ -396,6 +421,11 @@ int store_checkpoint(struct store *s)
 }
 
 /* -- Passing on -- */
+
+int64_t store_clock_offset_ms(const struct store *s)
+{
+    return s->clock_offset_ms;
+}
 
 uint64_t store_number(struct store *s)
 {

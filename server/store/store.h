@@ -29,6 +29,7 @@ struct store_conf {
     uint64_t segment_bytes, checkpoint_bytes;
     size_t map_bytes;
     unsigned retry_ms;
+    const struct store_clock *clock; /* NULL: the system's */
     /* As in struct wal_conf; any may be NULL. */
     void (*settled)(void *arg, unsigned worker);
     void (*refusing)(void *arg, const char *why);
@@ -48,6 +49,10 @@ int store_load(struct store *s, const struct loader *loader, char *why, size_t w
 
 /* Commits what was handed over.  ERR_SYSTEM when the disk does not take it. */
 int store_close(struct store **s);
+
+/* Store time (moment.h) is clock_mono_ms() plus this, which is constant while the store is open
+ * and may be negative.  Any thread. */
+int64_t store_clock_offset_ms(const struct store *s);
 
 /* A number for a new session.  Any thread. */
 uint64_t store_number(struct store *s);

@@ -342,6 +342,18 @@ int tables_meta_put(struct tables_txn *txn, const char *name, uint64_t value)
     return tables_put(txn, TABLE_META, str_of(name), (struct str){(char *)bytes, sizeof bytes});
 }
 
+int tables_moment_get(struct tables_txn *txn, struct moment *moment)
+{
+    int err = tables_meta_get(txn, "wall_ms", &moment->wall_ms);
+    return err ? err : tables_meta_get(txn, "store_ms", &moment->store_ms);
+}
+
+int tables_moment_put(struct tables_txn *txn, struct moment moment)
+{
+    int err = tables_meta_put(txn, "wall_ms", moment.wall_ms);
+    return err ? err : tables_meta_put(txn, "store_ms", moment.store_ms);
+}
+
 int tables_copy(struct tables *t, const char *path)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "store/moment.h"
 
 enum table {
     TABLE_META,
@@ -35,7 +36,7 @@ enum table {
     TABLES
 };
 
-enum { TABLES_VERSION = 1, TABLES_KEY_MAX = 500, TABLES_MAP_FIRST = 256 << 20 };
+enum { TABLES_VERSION = 2, TABLES_KEY_MAX = 500, TABLES_MAP_FIRST = 256 << 20 };
 
 struct tables;
 struct tables_txn;
@@ -69,6 +70,9 @@ int tables_each(struct tables_txn *txn, enum table table, struct str prefix, tab
 /* Numbers by name; 0 when there is none. */
 int tables_meta_get(struct tables_txn *txn, const char *name, uint64_t *value);
 int tables_meta_put(struct tables_txn *txn, const char *name, uint64_t value);
+/* The newest moment that is known of the store. */
+int tables_moment_get(struct tables_txn *txn, struct moment *moment);
+int tables_moment_put(struct tables_txn *txn, struct moment moment);
 
 /* A consistent, compact copy to a file that must not exist, while others read and write. */
 int tables_copy(struct tables *t, const char *path);

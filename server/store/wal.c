@@ -26,6 +26,8 @@ static struct wal *wal_new(const struct wal_conf *conf, uint64_t lsn)
     struct wal *w = xcalloc(1, sizeof *w);
 
     w->conf = *conf;
+    if (!w->conf.clock)
+        w->conf.clock = &store_clock_system;
     w->dir = str_dup(str_of(conf->dir));
     pthread_mutex_init(&w->mutex, NULL);
     cond_init(&w->work);
@@ -140,7 +142,7 @@ static void enqueue_commit(struct wal *w)
 {
     struct chunk *c = chunk_take(w);
     struct batch b = {.bytes = c->bytes, .cap = c->cap};
-    char body[16] = {0};
+    char body[COMMIT_BODY] = {0};
 
     batch_raw(&b, RECORD_COMMIT, 0, (struct str){body, sizeof body});
     ASSERT(b.len == COMMIT_SIZE);

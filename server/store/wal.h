@@ -24,6 +24,7 @@
 
 #include "store/batch.h"
 #include "store/disk.h"
+#include "store/moment.h"
 #include "store/segment.h"
 
 enum wal_sync {
@@ -40,7 +41,9 @@ struct wal_conf {
     uint64_t segment_bytes;
     enum wal_sync sync;
     unsigned interval_ms;
-    unsigned retry_ms; /* between attempts while refusing; 0: a second */
+    unsigned retry_ms;               /* between attempts while refusing; 0: a second */
+    const struct store_clock *clock; /* for COMMIT; NULL: the system's */
+    int64_t clock_offset_ms;         /* from its monotonic side to store time */
     /* Something of this worker's has settled: called on the committer's thread, after
      * wal_settled() says so.  Post it and return. */
     void (*settled)(void *arg, unsigned worker);

@@ -14,7 +14,8 @@ enum {
     WAL_CHUNKS_KEPT = 64,
     WAL_CHUNK_KEPT_MAX = 1 << 20,
     WAL_WHY = 512,
-    COMMIT_SIZE = RECORD_HEAD + 16,
+    COMMIT_BODY = 24,
+    COMMIT_SIZE = RECORD_HEAD + COMMIT_BODY,
 };
 
 /* A batch that was handed over. */

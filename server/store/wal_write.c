@@ -108,13 +108,16 @@ static int put_record(struct wal *w, struct run *run, uint8_t *p, size_t len, ui
 }
 
 /* What `synced` was when the write began: proof, for whoever finds this record, that all
- * before that had reached the disk. */
+ * before that had reached the disk; and the time, for what a restart will have to
+ * call now. */
 static void commit_fill(struct wal *w, struct chunk *c)
 {
+    struct moment now = moment_now(w->conf.clock, w->conf.clock_offset_ms);
     uint8_t *body = c->bytes + RECORD_HEAD;
 
     body = put_u64(body, atomic_load_explicit(&w->synced, memory_order_relaxed));
-    put_u64(body, clock_wall_ms());
+    body = put_u64(body, now.wall_ms);
+    put_u64(body, now.store_ms);
 }
 
 /* Writes the chunks from the first on, as far as they are not on the disk already. */

@@ -524,7 +524,7 @@ static void test_damage_is_told_from_a_torn_end(void **state)
     file->now[20] ^= 1;
     assert_int_equal(read_all(rig.sim, 3000, &f, &r), 0);
     /* the last COMMIT itself: nothing stands behind it */
-    uint64_t place = segment_place(&(struct segment){.base = 0}, r.lsn) - 36;
+    uint64_t place = segment_place(&(struct segment){.base = 0}, r.lsn) - 44;
     file->now[place + 30] ^= 1;
     assert_int_equal(read_all(rig.sim, 3000, &f, &r), 0);
     assert_int_equal(f.count, 20);
