@@ -177,7 +177,7 @@ int wal_close(struct wal **wal)
 
 uint64_t wal_submit(struct wal *w, unsigned worker, struct batch *b)
 {
-    ASSERT(worker < WAL_WORKERS_MAX && !b->open);
+    ASSERT(worker < WAL_WORKERS_MAX && !b->open && !batch_joining(b));
     pthread_mutex_lock(&w->mutex);
     if (!batch_empty(b)) {
         if (!w->queue.first) {

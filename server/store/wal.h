@@ -65,7 +65,8 @@ int wal_open(struct wal **out, const struct wal_conf *conf, struct segment **seg
 int wal_close(struct wal **w);
 
 /* Hands the batch over and leaves it empty (with another's memory).  An empty batch returns
- * the end of what was handed over last by anybody.  Any thread; one at a time for each batch. */
+ * the end of what was handed over last by anybody.  Any thread; one at a time for each batch.
+ * What batch_join() began must be complete. */
 uint64_t wal_submit(struct wal *w, unsigned worker, struct batch *b);
 
 /* Everything before this may be acknowledged.  Any thread, no lock. */

@@ -80,15 +80,17 @@ int wal_write_begin_segment(struct wal *w, uint64_t base, uint64_t least)
     return 0;
 }
 
-/* One record, sealed into the current segment or the next. */
-static int put_record(struct wal *w, struct run *run, uint8_t *p, size_t len, uint64_t lsn)
+/* One record, sealed into the current segment, or into the next where that has no room for
+ * the `whole` bytes, this record the first of them, that may not be split. */
+static int put_record(struct wal *w, struct run *run, uint8_t *p, size_t len, uint64_t lsn,
+                      size_t whole)
 {
     struct segment *s = w->current;
     int err;
 
-    if (segment_place(s, lsn) + len > s->size) {
+    if (segment_place(s, lsn) + whole > s->size) {
         if ((err = run_flush(w, run)) < 0 || (err = sync_current(w)) < 0 ||
-            (err = wal_write_begin_segment(w, lsn, len)) < 0)
+            (err = wal_write_begin_segment(w, lsn, whole)) < 0)
             return err;
         s = w->current;
     }
@@ -120,6 +122,16 @@ static void commit_fill(struct wal *w, struct chunk *c)
     put_u64(body, now.store_ms);
 }
 
+/* The bytes of the chain that begins at p; most are of one record. */
+static size_t chain_length(const uint8_t *p)
+{
+    size_t len = record_length(p);
+
+    for (const uint8_t *at = p; record_more(at); at += record_length(at))
+        len += record_length(at + record_length(at));
+    return len;
+}
+
 /* Writes the chunks from the first on, as far as they are not on the disk already. */
 static int write_chunks(struct wal *w, struct chunk *c)
 {
@@ -128,10 +140,13 @@ static int write_chunks(struct wal *w, struct chunk *c)
     for (; c; c = c->next) {
         if (c->commit)
             commit_fill(w, c);
-        for (size_t at = 0; at < c->len;) {
-            size_t len = record_length(c->bytes + at);
+        for (size_t at = 0, end = 0; at < c->len;) {
+            uint8_t *p = c->bytes + at;
+            size_t len = record_length(p);
+            if (at == end)
+                end += chain_length(p);
             int err =
-                c->lsn + at < w->written ? 0 : put_record(w, &run, c->bytes + at, len, c->lsn + at);
+                c->lsn + at < w->written ? 0 : put_record(w, &run, p, len, c->lsn + at, end - at);
             if (err)
                 return err;
             at += len;
