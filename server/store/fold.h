@@ -4,8 +4,8 @@
  * Records go in in the order of the log.  What was queued and acknowledged within the stretch
  * cancels out and never reaches the tables.  An ACK or RELEASE without its message is kept: its
  * message is in the tables already, or is yet to come, for workers hand over when their turns
- * end; in that case a mark waits in the tables (QUEUE_DONE, QUEUE_RELEASED).  What concerns a
- * session that is in neither is for one that has ended, and is dropped.
+ * end; in that case a mark waits in the tables (QUEUE_DONE, or QUEUE_RELEASED with QoS 0).  What
+ * concerns a session that is in neither is for one that has ended, and is dropped.
  *
  * Views the records it was given: they must live as long.  One thread. */
 #ifndef SKEP_STORE_FOLD_H

@@ -8,7 +8,7 @@
 #include "store/fold_impl.h"
 #include "store/octets.h"
 
-enum { PAUSE_EVERY = 256, VALUE_HEAD = 1 + QUEUE_TARGET };
+enum { PAUSE_EVERY = 256, VALUE_HEAD = 1 + QUEUE_TARGET, VALUE_QOS = 7 };
 
 struct apply {
     struct fold *fold;
@@ -173,9 +173,7 @@ static struct str entry_value(struct apply *a, const struct fold_entry *e)
         a->value = xrealloc(a->value, a->value_cap);
     }
     uint8_t *p = a->value;
-    *p++ = e->done ? QUEUE_DONE : !m ? QUEUE_RELEASED : m->stored ? QUEUE_SHARED : QUEUE_OWN;
-    if (e->done)
-        return (struct str){(char *)a->value, 1};
+    *p++ = !m ? QUEUE_RELEASED : m->stored ? QUEUE_SHARED : QUEUE_OWN;
     p = put_u32(p, e->target.sub_id);
     p = put_u16(p, e->target.share);
     *p++ = e->target.qos;
@@ -183,6 +181,28 @@ static struct str entry_value(struct apply *a, const struct fold_entry *e)
     if (m)
         p = m->stored ? put_u64(p, m->lsn) : put_str(p, m->bytes);
     return (struct str){(char *)a->value, (size_t)(p - a->value)};
+}
+
+static unsigned queue_kind(struct str value)
+{
+    return value.len ? (uint8_t)value.ptr[0] : QUEUE_DONE;
+}
+
+/* A RELEASE that waits for its message: nothing but that is known. */
+static bool released_only(struct str value)
+{
+    return value.len == VALUE_HEAD && queue_kind(value) == QUEUE_RELEASED &&
+           value.ptr[VALUE_QOS] == 0;
+}
+
+/* The value's target, without the message. */
+static int put_released(struct apply *a, struct str key, struct str value)
+{
+    uint8_t bytes[VALUE_HEAD];
+
+    memcpy(bytes, value.ptr, sizeof bytes);
+    bytes[0] = QUEUE_RELEASED;
+    return tables_put(a->txn, TABLE_QUEUE, key, (struct str){(char *)bytes, sizeof bytes});
 }
 
 /* What waits in the tables for this message decides. */
@@ -194,37 +214,59 @@ static int add_message(struct apply *a, const struct fold_entry *e, struct str k
 
     if (err != ERR_EXISTS)
         return err;
-    bool was_done = there.len > 0 && there.ptr[0] == QUEUE_DONE;
+    bool done = queue_kind(there) == QUEUE_DONE, released = released_only(there);
     if (e->message && e->message->stored && (err = message_unref(a, e->message->lsn)) < 0)
         return err;
-    return was_done ? tables_delete(a->txn, TABLE_QUEUE, key) : 0;
+    if (done)
+        return tables_delete(a->txn, TABLE_QUEUE, key);
+    return released ? put_released(a, key, value) : 0;
+}
+
+/* The message is in the tables, or yet to come. */
+static int add_done(struct apply *a, struct str key)
+{
+    struct str value = {(char[]){QUEUE_DONE}, 1}, there;
+    int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
+
+    if (err != ERR_EXISTS || queue_kind(there) == QUEUE_DONE)
+        return err == ERR_EXISTS ? 0 : err;
+    if (released_only(there))
+        return tables_put(a->txn, TABLE_QUEUE, key, value);
+    if ((err = value_forget(a, there)) < 0)
+        return err;
+    return tables_delete(a->txn, TABLE_QUEUE, key);
+}
+
+static int add_released(struct apply *a, const struct fold_entry *e, struct str key)
+{
+    struct str value = entry_value(a, e), there;
+    uint8_t kept[VALUE_HEAD];
+    int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
+
+    if (err != ERR_EXISTS || queue_kind(there) == QUEUE_DONE)
+        return err == ERR_EXISTS ? 0 : err;
+    if (there.len < VALUE_HEAD)
+        return ERR_DAMAGED;
+    memcpy(kept, there.ptr, sizeof kept);
+    if ((err = value_forget(a, there)) < 0)
+        return err;
+    return put_released(a, key, (struct str){(char *)kept, sizeof kept});
 }
 
 static int apply_entry(struct apply *a, const struct fold_entry *e)
 {
     struct table_key key = number_key(e->session->number);
-    struct str value, there;
-    int err;
 
     if (!e->session->known || e->session->ended)
         return 0;
     key_u64(&key, e->counter);
-    value = entry_value(a, e);
-    if (e->target.session && !e->done)
-        return add_message(a, e, key_str(&key), value);
-    err = tables_add(a->txn, TABLE_QUEUE, key_str(&key), value, &there);
-    if (err != ERR_EXISTS)
-        return err;
-    if (!e->done && there.len == 1) /* a mark that the message is done stands */
-        return 0;
-    uint8_t kept[VALUE_HEAD] = {0};
-    memcpy(kept, there.ptr, there.len < VALUE_HEAD ? there.len : VALUE_HEAD);
-    if ((err = value_forget(a, there)) < 0)
-        return err;
-    if (e->done)
+    if (e->over) /* at most a RELEASE waited for it */
         return tables_delete(a->txn, TABLE_QUEUE, key_str(&key));
-    kept[0] = QUEUE_RELEASED;
-    return tables_put(a->txn, TABLE_QUEUE, key_str(&key), (struct str){(char *)kept, sizeof kept});
+    if (e->done)
+        return add_done(a, key_str(&key));
+    if (e->target.session)
+        return add_message(a, e, key_str(&key), entry_value(a, e));
+    return add_released(a, e, key_str(&key));
 }
 
 /* -- In order -- */

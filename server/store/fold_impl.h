@@ -30,6 +30,7 @@ struct fold_entry {
     struct fold_message *message; /* NULL: it came before this stretch, or is yet to come */
     struct record_target target;
     bool done, released;
+    bool over; /* done, and its message is in this stretch too: only marks may be left of it */
 };
 
 /* Any other key: put, or delete where value.ptr is NULL. */

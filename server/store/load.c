@@ -68,6 +68,8 @@ static int each_entry(void *arg, struct str key, struct str value, bool *remove)
     e.target.qos = take_u8(&o);
     e.target.retain = take_u8(&o);
     e.released = kind == QUEUE_RELEASED;
+    if (e.released && e.target.qos == 0) /* its message was lost: then at least PUBREL */
+        e.target.qos = 2;
     if (kind == QUEUE_SHARED) {
         e.shared = take_u64(&o);
         err = o.bad ? ERR_DAMAGED : shared_message(l, e.shared, &e.message);

@@ -303,10 +303,29 @@ static inline void life_fini(struct life *l)
     free(l->ops);
 }
 
+/* What happened within a chain happened at its end. */
+static inline void life_chains(const struct batch *b, struct m_op *ops, size_t count)
+{
+    for (size_t at = 0, i = 0; at < b->len;) {
+        bool more;
+        do {
+            more = record_more(b->bytes + at);
+            at += record_length(b->bytes + at);
+        } while (more);
+        for (; i < count && ops[i].end <= at; i++)
+            ops[i].end = at;
+    }
+}
+
 static inline uint64_t life_submit(struct life *l, unsigned worker)
 {
-    size_t len = l->batches[worker].len;
-    uint64_t end = store_submit(l->store, worker, &l->batches[worker]);
+    struct batch *b = &l->batches[worker];
+
+    if (batch_joining(b)) /* a last one that changes nothing */
+        batch_end(b, M_SESSIONS + 1);
+    life_chains(b, l->pending[worker], l->pending_count[worker]);
+    size_t len = b->len;
+    uint64_t end = store_submit(l->store, worker, b);
 
     for (size_t i = 0; i < l->pending_count[worker]; i++) {
         if (l->op_count == l->op_cap) {
@@ -472,6 +491,9 @@ static inline uint64_t life_step(struct life *l)
         life_ack(l, s);
     else
         life_detail(l, s);
+    struct batch *joined = &l->batches[life_dice(l, M_WORKERS)];
+    if (!batch_empty(joined) && life_dice(l, 3) == 0)
+        batch_join(joined);
     if (life_dice(l, 4) == 0)
         return life_submit(l, life_dice(l, M_WORKERS));
     return 0;
