@@ -208,7 +208,7 @@ static int cut_at(struct looked *l, struct fold *f, uint64_t lsn)
         err = copy_aside(l, s, lsn);
     if (!err)
         err = l->disk->ops->sync_dir(l->disk, l->dir);
-    if (!err && (err = fold_apply(f, l->tables, lsn, 0)) < 0)
+    if (!err && (err = fold_apply(f, l->tables, lsn, NULL)) < 0)
         snprintf(l->why, l->why_size, "cannot write %s/state.mdb: %s", l->dir,
                  tables_why(l->tables));
     if (!err)

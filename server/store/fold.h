@@ -48,9 +48,10 @@ struct fold_stats {
 };
 struct fold_stats fold_stats(const struct fold *f);
 
-/* Puts it all into the tables together with `applied`, in one transaction.  With `pause_us`
- * the thread sleeps so long after every few hundred changes. */
-int fold_apply(struct fold *f, struct tables *t, uint64_t applied, unsigned pause_us);
+/* Puts it all into the tables together with `applied`, in one transaction.  The thread sleeps
+ * for *pause_us, which may change meanwhile, after every few hundred changes; NULL: never. */
+int fold_apply(struct fold *f, struct tables *t, uint64_t applied,
+               const _Atomic unsigned *pause_us);
 
 /* After recovery no worker has anything left to hand over: marks that still wait are for
  * messages that were lost before they were acknowledged, and go. */

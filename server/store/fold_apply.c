@@ -1,4 +1,5 @@
 /* A fold's way into the tables: sorted, in one transaction. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,17 +14,20 @@ enum { PAUSE_EVERY = 256, VALUE_HEAD = 1 + QUEUE_TARGET, VALUE_QOS = 7 };
 struct apply {
     struct fold *fold;
     struct tables_txn *txn;
-    unsigned pause_us, changes;
+    const _Atomic unsigned *pause_us;
+    unsigned changes;
     uint8_t *value; /* scratch */
     size_t value_cap;
 };
 
 static void breathe(struct apply *a)
 {
-    if (a->pause_us && ++a->changes % PAUSE_EVERY == 0) {
-        struct timespec nap = {a->pause_us / 1000000, (long)(a->pause_us % 1000000) * 1000};
+    if (!a->pause_us || ++a->changes % PAUSE_EVERY != 0)
+        return;
+    unsigned us = atomic_load_explicit(a->pause_us, memory_order_relaxed);
+    struct timespec nap = {us / 1000000, (long)(us % 1000000) * 1000};
+    if (us > 0)
         nanosleep(&nap, NULL);
-    }
 }
 
 static struct table_key message_key(uint64_t lsn, uint8_t part)
@@ -399,7 +403,7 @@ static int apply_once(struct apply *a, struct tables *t, uint64_t applied)
     return tables_commit(&a->txn);
 }
 
-int fold_apply(struct fold *f, struct tables *t, uint64_t applied, unsigned pause_us)
+int fold_apply(struct fold *f, struct tables *t, uint64_t applied, const _Atomic unsigned *pause_us)
 {
     struct apply a = {.fold = f, .pause_us = pause_us};
     int err;

@@ -63,7 +63,13 @@ uint64_t store_settled(const struct store *s);
 bool store_refusing(const struct store *s);
 void store_wait(struct store *s, uint64_t lsn);
 
-/* Folds all finished segments now, and waits for it.  For tools and tests. */
+/* Returns when the tables have everything before `lsn`, which store_submit() returned: waits
+ * until it is synced, finishes the log's current segment if need be, and folds.  ERR_SYSTEM with
+ * a line in `why` when the log refuses or the tables cannot be written.  Blocks, perhaps for
+ * seconds: for reader and control threads, never for a loop. */
+int store_fold(struct store *s, uint64_t lsn, char *why, size_t why_size);
+
+/* Folds the segments that are finished already, and waits for it.  For tools and tests. */
 int store_checkpoint(struct store *s);
 
 struct store_stats {

@@ -273,6 +273,23 @@ int wal_finished(struct wal *w, uint64_t from, unsigned most, struct segment **o
     return err;
 }
 
+int wal_seal(struct wal *w, uint64_t lsn, char *why, size_t why_size)
+{
+    pthread_mutex_lock(&w->mutex);
+    uint64_t failures = w->seal_failures;
+    lsn = lsn < w->end ? lsn : w->end;
+    if (lsn > w->seal_to)
+        w->seal_to = lsn;
+    pthread_cond_signal(&w->work);
+    while (w->current->base < lsn && w->seal_failures == failures && !wal_refusing(w))
+        pthread_cond_wait(&w->settle, &w->mutex);
+    int err = w->current->base < lsn ? ERR_SYSTEM : 0;
+    if (err)
+        snprintf(why, why_size, "%s", w->fault);
+    pthread_mutex_unlock(&w->mutex);
+    return err;
+}
+
 void wal_trim(struct wal *w, uint64_t lsn)
 {
     pthread_mutex_lock(&w->mutex);

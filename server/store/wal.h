@@ -95,6 +95,11 @@ struct wal_stats wal_stats(struct wal *w);
 int wal_finished(struct wal *w, uint64_t from, unsigned most, struct segment **out, uint64_t *to,
                  char *why, size_t why_size);
 
+/* Returns when everything before `lsn` stands in finished segments; ends the current one early
+ * for that.  ERR_SYSTEM with a line in `why`: the log refuses, or has no file to go on in.
+ * Blocks; any thread but the committer's. */
+int wal_seal(struct wal *w, uint64_t lsn, char *why, size_t why_size);
+
 /* Nothing before `lsn` is needed any more: finished segments that end there are used again. */
 void wal_trim(struct wal *w, uint64_t lsn);
 

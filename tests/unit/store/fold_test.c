@@ -50,7 +50,7 @@ static void fold(struct rig *rig)
         assert_int_equal(fold_record(f, &r, &body), 0);
     }
     rig->lsn += b->len;
-    assert_int_equal(fold_apply(f, rig->tables, rig->lsn, 0), 0);
+    assert_int_equal(fold_apply(f, rig->tables, rig->lsn, NULL), 0);
     fold_free(&f);
     batch_fini(b);
 }
