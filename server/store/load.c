@@ -5,12 +5,15 @@
 #include "base/err.h"
 #include "store/fold.h"
 #include "store/octets.h"
+#include "store/queue.h"
 
 struct loading {
     const struct loader *to;
     struct tables_txn *txn;
+    struct queue_reader queue;
     struct load_session session;
     bool pending; /* session is read but not yet handed out */
+    uint64_t sessions, messages, retained;
 };
 
 /* A value that is the body of a record. */
@@ -39,49 +42,16 @@ static int each_received(void *arg, struct str key, struct str value, bool *remo
     return l->to->received ? l->to->received(l->to->arg, key_get_u64(key, 0), id) : 0;
 }
 
-static int shared_message(struct loading *l, uint64_t lsn, struct record_message *out)
-{
-    struct table_key key = {.len = 0};
-    struct str bytes;
-
-    key_u64(&key, lsn);
-    key_u8(&key, 0);
-    int err = tables_get(l->txn, TABLE_MESSAGES, key_str(&key), &bytes);
-    if (err)
-        return err == ERR_NOT_FOUND ? ERR_DAMAGED : err;
-    return record_message_get(bytes, out) < 0 ? ERR_DAMAGED : 0;
-}
-
 static int each_entry(void *arg, struct str key, struct str value, bool *remove)
 {
     struct loading *l = arg;
-    struct octets o = octets_of(value);
-    struct load_entry e = {
-        .target = {.session = key_get_u64(key, 0), .counter = key_get_u64(key, 8)}};
-    int err = 0;
+    struct load_entry e;
+    int found = queue_entry(&l->queue, key, value, &e);
 
-    uint8_t kind = take_u8(&o);
-    if (kind == QUEUE_DONE && value.len == 1)
-        return 0;
-    e.target.sub_id = take_u32(&o);
-    e.target.share = take_u16(&o);
-    e.target.qos = take_u8(&o);
-    e.target.retain = take_u8(&o);
-    e.released = kind == QUEUE_RELEASED;
-    if (e.released && e.target.qos == 0) /* its message was lost: then at least PUBREL */
-        e.target.qos = 2;
-    if (kind == QUEUE_SHARED) {
-        e.shared = take_u64(&o);
-        err = o.bad ? ERR_DAMAGED : shared_message(l, e.shared, &e.message);
-    } else if (kind == QUEUE_OWN) {
-        struct str rest = take_str(&o, (size_t)(o.end - o.at));
-        err = record_message_get(rest, &e.message) < 0 ? ERR_DAMAGED : 0;
-    } else if (kind != QUEUE_RELEASED) {
-        err = ERR_DAMAGED;
-    }
-    if (!err && (key.len != 16 || !octets_done(&o)))
-        err = ERR_DAMAGED;
-    return err || !l->to->entry ? err : l->to->entry(l->to->arg, &e);
+    if (found <= 0)
+        return found;
+    l->messages++;
+    return l->to->entry ? l->to->entry(l->to->arg, &e) : 0;
 }
 
 static int hand_out(struct loading *l)
@@ -162,6 +132,7 @@ int load_tables(struct tables *t, const struct loader *loader, char *why, size_t
     struct loading l = {.to = loader};
     int err = tables_begin(t, false, &l.txn);
 
+    l.queue.txn = l.txn;
     if (!err) {
         err = tables_each(l.txn, TABLE_SESSIONS, STR_NONE, each_part, &l);
         if (!err)
@@ -172,6 +143,6 @@ int load_tables(struct tables *t, const struct loader *loader, char *why, size_t
     }
     if (err)
         snprintf(why, why_size, "the checkpoint cannot be read: %s",
-                 err == ERR_SYSTEM || *tables_why(t) ? tables_why(t) : err_text(err));
+                 err == ERR_SYSTEM || *tables_why() ? tables_why() : err_text(err));
     return err;
 }

@@ -39,6 +39,21 @@ struct loader {
     void *arg;
 };
 
+/* A part of one session's queue: entries from counter `from` on, in order, at most `most`, and
+ * none behind the one with which `most_bytes` of payload are reached.  A result of entry() but 0
+ * ends it; a negative one is returned. */
+struct load_part {
+    uint64_t session, from;
+    uint32_t most;
+    size_t most_bytes;
+    int (*entry)(void *arg, const struct load_entry *e);
+    void *arg;
+};
+
+/* In a transaction of its own; any thread.  *next: the counter behind the last entry given, or
+ * `from`. */
+int load_queue(struct tables *t, const struct load_part *wanted, uint64_t *next);
+
 /* ERR_DAMAGED with a line in `why`, or what a callback returned. */
 int load_tables(struct tables *t, const struct loader *loader, char *why, size_t why_size);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "store/store_impl.h"
 
@@ -104,6 +105,24 @@ fail:
 int store_load(struct store *s, const struct loader *loader, char *why, size_t why_size)
 {
     return load_tables(s->tables, loader, why, why_size);
+}
+
+int store_queue_read(struct store *s, uint64_t session, uint64_t from, uint32_t most,
+                     size_t most_bytes, int (*entry)(void *arg, const struct load_entry *e),
+                     void *arg, uint64_t *next)
+{
+    struct load_part wanted = {.session = session,
+                               .from = from,
+                               .most = most,
+                               .most_bytes = most_bytes,
+                               .entry = entry,
+                               .arg = arg};
+    int err = load_queue(s->tables, &wanted, next);
+
+    if (err == ERR_DAMAGED || err == ERR_SYSTEM)
+        log_limited(LOG_LEVEL_ERROR, "store", "the queue of session %llu cannot be read: %s",
+                    (unsigned long long)session, *tables_why() ? tables_why() : err_text(err));
+    return err;
 }
 
 int store_close(struct store **store)

@@ -29,7 +29,7 @@ unsigned store_stretch(const struct store *s)
 int store_fold_fault(struct store *s, int err, char *why, size_t why_size)
 {
     snprintf(why, why_size, "cannot write %s/state.mdb: %s", s->dir,
-             *tables_why(s->tables) ? tables_why(s->tables) : err_text(err));
+             *tables_why() ? tables_why() : err_text(err));
     return err;
 }
 

@@ -49,7 +49,7 @@ static int read_meta(struct store *s, struct meta *m, char *why, size_t why_size
         tables_abort(&txn);
     }
     if (err)
-        snprintf(why, why_size, "cannot read %s/state.mdb: %s", s->dir, tables_why(s->tables));
+        snprintf(why, why_size, "cannot read %s/state.mdb: %s", s->dir, tables_why());
     atomic_store(&s->last_number, last);
     return err;
 }
