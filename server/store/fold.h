@@ -22,7 +22,7 @@ enum session_part {
     SESSION_HEAD, /* body of RECORD_SESSION */
     SESSION_AWAY, /* body of RECORD_AWAY; absent: its client was connected */
     SESSION_WILL, /* body of RECORD_WILL */
-    SESSION_TAIL, /* u64: counters below this have been used */
+    SESSION_TAIL, /* u64: counters below this have been used; u64: entries in its queue */
 };
 
 /* First byte of a queue entry's value. */
@@ -32,6 +32,8 @@ enum queue_kind {
     QUEUE_SHARED,   /* target, lsn of the message in TABLE_MESSAGES */
     QUEUE_OWN,      /* target, message */
 };
+
+enum { SESSION_TAIL_SIZE = 16 };
 
 enum { QUEUE_TARGET = 8 }; /* sub_id u32, share u16, qos u8, retain u8 */
 

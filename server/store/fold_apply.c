@@ -140,29 +140,44 @@ static int apply_session(struct apply *a, struct fold_session *s)
 {
     struct table_key key = number_key(s->number);
     struct str there;
-    uint8_t tail[8];
-    uint64_t before = 0;
-    int err;
 
     s->known = s->begun;
+    s->queued = 0;
     if (s->ended)
         return erase_session(a, s);
+    if (s->known)
+        return 0;
     key_u8(&key, SESSION_HEAD);
-    if (!s->known) {
-        if ((err = tables_get(a->txn, TABLE_SESSIONS, key_str(&key), &there)) != 0)
-            return err == ERR_NOT_FOUND ? 0 : err;
-        s->known = true;
-    }
-    key.bytes[key.len - 1] = SESSION_TAIL;
+    int err = tables_get(a->txn, TABLE_SESSIONS, key_str(&key), &there);
+    s->known = !err;
+    return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+/* What its entries have changed. */
+static int apply_tail(struct apply *a, struct fold_session *s)
+{
+    struct table_key key = number_key(s->number);
+    struct str there;
+    uint8_t value[SESSION_TAIL_SIZE];
+    uint64_t tail = 0, queued = 0;
+    int err;
+
+    if (!s->known || s->ended || (s->tail == 0 && s->queued == 0))
+        return 0;
+    key_u8(&key, SESSION_TAIL);
     err = tables_get(a->txn, TABLE_SESSIONS, key_str(&key), &there);
     if (err && err != ERR_NOT_FOUND)
         return err;
-    if (!err && there.len == 8)
-        before = get_u64((const uint8_t *)there.ptr);
-    if (s->tail <= before)
+    if (!err && there.len == SESSION_TAIL_SIZE) {
+        tail = get_u64((const uint8_t *)there.ptr);
+        queued = get_u64((const uint8_t *)there.ptr + 8);
+    }
+    if (s->tail <= tail && s->queued == 0)
         return 0;
-    put_u64(tail, s->tail);
-    return tables_put(a->txn, TABLE_SESSIONS, key_str(&key), (struct str){(char *)tail, 8});
+    put_u64(value, s->tail > tail ? s->tail : tail);
+    put_u64(value + 8, queued + (uint64_t)s->queued);
+    return tables_put(a->txn, TABLE_SESSIONS, key_str(&key),
+                      (struct str){(char *)value, sizeof value});
 }
 
 /* -- Queue entries -- */
@@ -210,14 +225,15 @@ static int put_released(struct apply *a, struct str key, struct str value)
 }
 
 /* What waits in the tables for this message decides. */
-static int add_message(struct apply *a, const struct fold_entry *e, struct str key,
-                       struct str value)
+static int add_message(struct apply *a, struct fold_entry *e, struct str key, struct str value)
 {
     struct str there;
     int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
 
-    if (err != ERR_EXISTS)
+    if (err != ERR_EXISTS) {
+        e->session->queued++;
         return err;
+    }
     bool done = queue_kind(there) == QUEUE_DONE, released = released_only(there);
     if (e->message && e->message->stored && (err = message_unref(a, e->message->lsn)) < 0)
         return err;
@@ -227,13 +243,14 @@ static int add_message(struct apply *a, const struct fold_entry *e, struct str k
 }
 
 /* The message is in the tables, or yet to come. */
-static int add_done(struct apply *a, struct str key)
+static int add_done(struct apply *a, struct fold_entry *e, struct str key)
 {
     struct str value = {(char[]){QUEUE_DONE}, 1}, there;
     int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
 
     if (err != ERR_EXISTS || queue_kind(there) == QUEUE_DONE)
         return err == ERR_EXISTS ? 0 : err;
+    e->session->queued--;
     if (released_only(there))
         return tables_put(a->txn, TABLE_QUEUE, key, value);
     if ((err = value_forget(a, there)) < 0)
@@ -241,14 +258,31 @@ static int add_done(struct apply *a, struct str key)
     return tables_delete(a->txn, TABLE_QUEUE, key);
 }
 
-static int add_released(struct apply *a, const struct fold_entry *e, struct str key)
+/* So are both: at most its RELEASE waits in the tables. */
+static int add_over(struct apply *a, struct fold_entry *e, struct str key)
+{
+    struct str there;
+    int err = tables_get(a->txn, TABLE_QUEUE, key, &there);
+
+    if (err)
+        return err == ERR_NOT_FOUND ? 0 : err;
+    if (queue_kind(there) != QUEUE_DONE)
+        e->session->queued--;
+    return tables_delete(a->txn, TABLE_QUEUE, key);
+}
+
+static int add_released(struct apply *a, struct fold_entry *e, struct str key)
 {
     struct str value = entry_value(a, e), there;
     uint8_t kept[VALUE_HEAD];
     int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
 
-    if (err != ERR_EXISTS || queue_kind(there) == QUEUE_DONE)
-        return err == ERR_EXISTS ? 0 : err;
+    if (err != ERR_EXISTS) {
+        e->session->queued++;
+        return err;
+    }
+    if (queue_kind(there) == QUEUE_DONE)
+        return 0;
     if (there.len < VALUE_HEAD)
         return ERR_DAMAGED;
     memcpy(kept, there.ptr, sizeof kept);
@@ -257,17 +291,17 @@ static int add_released(struct apply *a, const struct fold_entry *e, struct str 
     return put_released(a, key, (struct str){(char *)kept, sizeof kept});
 }
 
-static int apply_entry(struct apply *a, const struct fold_entry *e)
+static int apply_entry(struct apply *a, struct fold_entry *e)
 {
     struct table_key key = number_key(e->session->number);
 
     if (!e->session->known || e->session->ended)
         return 0;
     key_u64(&key, e->counter);
-    if (e->over) /* at most a RELEASE waited for it */
-        return tables_delete(a->txn, TABLE_QUEUE, key_str(&key));
+    if (e->over)
+        return add_over(a, e, key_str(&key));
     if (e->done)
-        return add_done(a, key_str(&key));
+        return add_done(a, e, key_str(&key));
     if (e->target.session)
         return add_message(a, e, key_str(&key), entry_value(a, e));
     return add_released(a, e, key_str(&key));
@@ -315,13 +349,13 @@ static void **sorted(const struct fold_map *m, int (*order)(const void *, const 
     return all;
 }
 
-static int apply_sessions(struct apply *a)
+static int each_session(struct apply *a, int (*apply)(struct apply *a, struct fold_session *s))
 {
     void **all = sorted(&a->fold->sessions, by_number);
     int err = 0;
 
     for (size_t i = 0; !err && i < a->fold->sessions.count; i++) {
-        err = apply_session(a, all[i]);
+        err = apply(a, all[i]);
         breathe(a);
     }
     free(all);
@@ -395,8 +429,9 @@ static int apply_once(struct apply *a, struct tables *t, uint64_t applied)
 
     if (err)
         return err;
-    if ((err = apply_sessions(a)) < 0 || (err = apply_entries(a)) < 0 ||
-        (err = apply_changes(a)) < 0 || (err = apply_meta(a, applied)) < 0) {
+    if ((err = each_session(a, apply_session)) < 0 || (err = apply_entries(a)) < 0 ||
+        (err = each_session(a, apply_tail)) < 0 || (err = apply_changes(a)) < 0 ||
+        (err = apply_meta(a, applied)) < 0) {
         tables_abort(&a->txn);
         return err;
     }

@@ -19,7 +19,9 @@ struct fold_session {
     uint64_t tail;
     bool begun; /* a SESSION record is in this stretch */
     bool ended;
-    bool known; /* while applying: begun, or in the tables */
+    /* While applying: */
+    bool known;     /* begun, or in the tables */
+    int64_t queued; /* so many entries more than before */
 };
 
 /* One queue entry. */

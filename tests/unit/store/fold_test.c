@@ -113,7 +113,7 @@ static void test_release_ack_and_pub_in_any_order(void **state)
                     fold(&rig);
             }
             fold(&rig);
-            expect(&rig, SESSION_1 "tail 1\n");
+            expect(&rig, SESSION_1 "tail 1 queued 0\n");
             rig_close(&rig);
         }
     }
@@ -131,7 +131,7 @@ static void test_release_before_its_message(void **state)
             fold(&rig);
         pub(&rig, 7, 1, 0);
         fold(&rig);
-        expect(&rig, SESSION_1 "tail 1\n queue 0: released\n");
+        expect(&rig, SESSION_1 "tail 1 queued 1\n queue 0: released\n");
         rig_close(&rig);
     }
 }
@@ -173,7 +173,7 @@ static void test_ack_twice(void **state)
     fold(&rig);
     pub(&rig, 7, 1, 0);
     fold(&rig);
-    expect(&rig, SESSION_1 "tail 1\n");
+    expect(&rig, SESSION_1 "tail 1 queued 0\n");
     rig_close(&rig);
 }
 
@@ -189,7 +189,7 @@ static void test_lost_message_frees_its_counter(void **state)
     assert_int_equal(fold_sweep(rig.tables), 0); /* the start */
     pub(&rig, 8, 1, 0);
     fold(&rig);
-    expect(&rig, SESSION_1 "tail 1\n queue 0: 8\n");
+    expect(&rig, SESSION_1 "tail 1 queued 1\n queue 0: 8\n");
     rig_close(&rig);
 }
 
@@ -217,7 +217,7 @@ static void test_nothing_for_ended_sessions(void **state)
         pub(&rig, 8, 1, 3);
         batch_end(&rig.batch, 1);
         fold(&rig);
-        expect(&rig, "session 2 expiry 0 away 0 will 0 tail 0\n");
+        expect(&rig, "session 2 expiry 0 away 0 will 0 tail 0 queued 0\n");
         rig_close(&rig);
     }
 }
@@ -268,8 +268,9 @@ static void test_a_session_is_resumed(void **state)
         batch_away(&rig.batch, &(struct record_away){1, 99, 98});
         if (cut) {
             fold(&rig);
-            expect(&rig, "session 1 expiry 0 away 99 will 0 tail 2\n sub 3: 9\n received 4\n"
-                         " queue 1: 8\n");
+            expect(&rig,
+                   "session 1 expiry 0 away 99 will 0 tail 2 queued 1\n sub 3: 9\n received 4\n"
+                   " queue 1: 8\n");
         }
         batch_session(&rig.batch, &(struct record_session){.number = 1,
                                                            .client_id = STR("client-1"),
@@ -277,7 +278,7 @@ static void test_a_session_is_resumed(void **state)
                                                            .has_username = true,
                                                            .expiry = 60});
         fold(&rig);
-        expect(&rig, "session 1 expiry 60 away 0 will 0 tail 2\n sub 3: 9\n received 4\n"
+        expect(&rig, "session 1 expiry 60 away 0 will 0 tail 2 queued 1\n sub 3: 9\n received 4\n"
                      " queue 1: 8\n");
         rig_close(&rig);
     }

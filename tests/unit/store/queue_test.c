@@ -226,12 +226,94 @@ static void test_shared_messages_are_told(void **state)
     rig_close(&rig);
 }
 
+/* -- Only the first entries at the start -- */
+
+struct start {
+    struct entries entries;
+    uint64_t first[SESSIONS + 1], count[SESSIONS + 1], queued[SESSIONS + 1];
+    unsigned rests, given[SESSIONS + 1];
+};
+
+static int on_session(void *arg, const struct load_session *s)
+{
+    ((struct start *)arg)->queued[s->head.number] = s->queued;
+    return 0;
+}
+
+static int on_some_entry(void *arg, const struct load_entry *e)
+{
+    struct start *start = arg;
+
+    assert_int_equal(start->rests, e->target.session - 1); /* a rest comes behind its queue */
+    start->given[e->target.session]++;
+    return on_entry(&start->entries, e);
+}
+
+static int on_rest(void *arg, uint64_t session, uint64_t first, uint64_t count)
+{
+    struct start *start = arg;
+
+    start->rests++;
+    start->first[session] = first;
+    start->count[session] = count;
+    return 0;
+}
+
+/* What is left out is counted, and can be read on from where it begins. */
+static void test_a_start_takes_only_the_first(void **state)
+{
+    static const uint32_t mosts[] = {1, 2, 50, 133};
+    struct rig rig;
+
+    rig_open(&rig);
+    for (unsigned i = 0; i < sizeof mosts / sizeof *mosts; i++) {
+        for (unsigned session = 1; session <= SESSIONS; session++) {
+            struct start start = {.entries = {.session = session}};
+            struct loader loader = {.session = on_session,
+                                    .entry = on_some_entry,
+                                    .rest = on_rest,
+                                    .arg = &start,
+                                    .queue_most = mosts[i]};
+            struct entries all = {.session = session};
+            char why[512];
+            load_all(&rig, &all);
+            assert_int_equal(store_load(rig.store, &loader, why, sizeof why), 0);
+            assert_int_equal(start.rests, SESSIONS);
+            assert_int_equal(start.queued[session], all.count);
+            assert_int_equal(start.given[session], mosts[i]);
+            assert_int_equal(start.count[session], all.count - mosts[i]);
+            assert_int_equal(start.first[session], all.all[mosts[i]].counter);
+            read_part(&rig, &start.entries, start.first[session], UINT32_MAX, SIZE_MAX);
+            check_same(&start.entries, &all);
+        }
+    }
+    rig_close(&rig);
+}
+
+/* A queue that is just so long has no rest. */
+static void test_no_rest(void **state)
+{
+    struct rig rig;
+    struct start start = {.entries = {.session = 1}};
+    struct loader loader = {.rest = on_rest, .arg = &start, .queue_most = MESSAGES};
+    char why[512];
+
+    rig_open(&rig);
+    assert_int_equal(store_load(rig.store, &loader, why, sizeof why), 0);
+    assert_int_equal(start.rests, 0);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parts_make_the_whole),     cmocka_unit_test(test_from_anywhere),
-        cmocka_unit_test(test_bytes_are_limited),        cmocka_unit_test(test_caller_ends_it),
+        cmocka_unit_test(test_parts_make_the_whole),
+        cmocka_unit_test(test_from_anywhere),
+        cmocka_unit_test(test_bytes_are_limited),
+        cmocka_unit_test(test_caller_ends_it),
         cmocka_unit_test(test_shared_messages_are_told),
+        cmocka_unit_test(test_a_start_takes_only_the_first),
+        cmocka_unit_test(test_no_rest),
     };
     log_level_set(LOG_LEVEL_ERROR + 1);
     return cmocka_run_group_tests(tests, in_scratch, out_of_scratch);

@@ -168,7 +168,7 @@ static void test_acknowledged_messages_never_reach_the_tables(void **state)
     store_close(&s);
     must_open(&s, &conf);
     assert_int_equal(store_load(s, &loader, why, sizeof why), 0);
-    assert_string_equal(text.bytes, "session 1 expiry 0 away 0 will 0 tail 3000\n");
+    assert_string_equal(text.bytes, "session 1 expiry 0 away 0 will 0 tail 3000 queued 0\n");
     assert_int_equal(stat("d/state.mdb", &st), 0);
     assert_true(st.st_size < 256 << 10); /* of some 3 MB written */
     assert_int_equal(store_number(s), 2);
