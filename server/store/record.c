@@ -13,6 +13,11 @@ size_t record_length(const uint8_t *p)
     return record_size(get_u32(p + 4));
 }
 
+bool record_more(const uint8_t *p)
+{
+    return p[17] & RECORD_MORE;
+}
+
 void record_seal(uint8_t *p, uint64_t lsn, uint32_t salt)
 {
     put_u64(p + 8, lsn);
@@ -29,8 +34,13 @@ enum record_found record_read(const uint8_t *p, size_t room, uint64_t lsn, uint3
         return RECORD_BROKEN;
     if (get_u32(p) != crc32c(salt, p + 4, record_size(len) - 4))
         return RECORD_BROKEN;
-    *out = (struct record){lsn, p[16], p[17], {(const char *)p + RECORD_HEAD, len}};
+    *out = record_at(p, lsn);
     return RECORD_VALID;
+}
+
+struct record record_at(const uint8_t *p, uint64_t lsn)
+{
+    return (struct record){lsn, p[16], p[17], {(const char *)p + RECORD_HEAD, get_u32(p + 4)}};
 }
 
 const char *record_name(unsigned type)

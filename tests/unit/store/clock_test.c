@@ -196,6 +196,29 @@ static void test_a_log_without_a_commit(void **state)
     store_close(&s);
 }
 
+static void work_and_fold(struct store *s)
+{
+    work_for_a_second(s);
+    must_fold(s, store_stats(s).log.end);
+    assert_int_equal(store_stats(s).applied, store_stats(s).log.end);
+}
+
+/* All of it is in the tables, and the log is one segment without a record. */
+static void test_everything_was_checkpointed(void **state)
+{
+    begin();
+    struct store *s = must_open_fake();
+    work_and_fold(s);
+    assert_int_equal(store_close(&s), 0);
+    killed(work_and_fold);
+    pass(1000);
+    reboot(HOUR);
+    s = must_open_fake();
+    assert_int_equal(store_stats(s).replayed, 0);
+    assert_int_equal(store_now(s), epoch + 2000 + HOUR);
+    store_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +227,7 @@ int main(void)
         cmocka_unit_test(test_jumps_while_running_change_nothing),
         cmocka_unit_test(test_set_back_while_down_is_no_time),
         cmocka_unit_test(test_a_log_without_a_commit),
+        cmocka_unit_test(test_everything_was_checkpointed),
     };
     log_level_set(LOG_LEVEL_ERROR + 1);
     return cmocka_run_group_tests(tests, in_scratch, out_of_scratch);

@@ -34,6 +34,14 @@ static inline void must_open(struct store **s, const struct store_conf *conf)
         fail_msg("%s", why);
 }
 
+static inline void must_fold(struct store *s, uint64_t lsn)
+{
+    char why[512] = "";
+
+    if (store_fold(s, lsn, why, sizeof why) < 0)
+        fail_msg("%s", why);
+}
+
 static inline int in_scratch(void **state)
 {
     snprintf(scratch, sizeof scratch, "%s/skep-store-XXXXXX",
