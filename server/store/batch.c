@@ -150,10 +150,11 @@ void batch_received(struct batch *b, uint64_t session, uint16_t packet_id, bool 
 
 void batch_session(struct batch *b, const struct record_session *s)
 {
-    uint8_t *p = begin(b, RECORD_SESSION, 0, 18 + s->client_id.len + s->username.len);
+    uint8_t *p = begin(b, RECORD_SESSION, 0, 22 + s->client_id.len + s->username.len);
 
     p = put_u64(p, s->number);
     p = put_u32(p, s->expiry);
+    p = put_u32(p, s->realm);
     *p++ = s->version;
     *p++ = s->has_username;
     p = put_u16(p, (uint16_t)s->client_id.len);

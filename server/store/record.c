@@ -159,6 +159,7 @@ static void take_session(struct octets *o, struct record_session *s)
 {
     s->number = take_u64(o);
     s->expiry = take_u32(o);
+    s->realm = take_u32(o);
     s->version = take_u8(o);
     uint8_t flags = take_u8(o);
     uint16_t id_len = take_u16(o), user_len = take_u16(o);

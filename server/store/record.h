@@ -103,6 +103,7 @@ struct record_session {
     uint64_t number;
     struct str client_id, username;
     uint32_t expiry;
+    uint32_t realm; /* stands for its mount point, 0: none */
     uint8_t version;
     bool has_username;
 };

@@ -70,6 +70,7 @@ static void add_one_of_each(struct batch *b)
                                               .username = STR("user"),
                                               .has_username = true,
                                               .expiry = 3600,
+                                              .realm = 0xfedcba98,
                                               .version = 5});
     batch_sub(b, &(struct record_sub){5, STR("a/#"), 9, 0x12, 2});
     batch_unsub(b, 5, STR("+/x"));
