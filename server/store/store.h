@@ -69,6 +69,12 @@ void store_wait(struct store *s, uint64_t lsn);
  * seconds: for reader and control threads, never for a loop. */
 int store_fold(struct store *s, uint64_t lsn, char *why, size_t why_size);
 
+/* Makes `dir`, which must be empty if it exists, a store of its own (store_open) with everything
+ * that was handed over before the call, while all goes on.  Complete and on the disk on return;
+ * on error nothing of it is left.  ERR_EXISTS, ERR_SYSTEM, with a line in `why`.  Blocks for as
+ * long as copying takes; any thread but a loop's. */
+int store_backup(struct store *s, const char *dir, char *why, size_t why_size);
+
 /* A part of one session's queue as the last checkpoint left it (store_fold() for what is newer),
  * in order from counter `from` on: at most `most` entries, and none behind the one with which
  * `most_bytes` of payload are reached.  What has been acknowledged since is still there.  Views

@@ -12,6 +12,8 @@
 
 enum { STORE_PATH = 4096, STORE_WHY = 512 };
 
+#define STORE_PART "state.mdb.part" /* a backup that is not complete */
+
 struct store {
     struct store_conf conf;
     char *dir;
@@ -39,6 +41,7 @@ struct store {
 /* What the tables know beside sessions and messages. */
 struct meta {
     uint64_t applied;
+    uint64_t backup; /* 1: a backup that was not a store yet: there is no log beside it */
     struct moment moment;
 };
 

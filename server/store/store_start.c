@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -31,6 +32,11 @@ int store_lock(struct store *s, char *why, size_t why_size)
         snprintf(why, why_size, "%s is in use by another process", s->dir);
         return ERR_EXISTS;
     }
+    snprintf(path, sizeof path, "%s/" STORE_PART, s->dir);
+    if (access(path, F_OK) == 0) {
+        snprintf(why, why_size, "%s holds a backup that was never completed", s->dir);
+        return ERR_DAMAGED;
+    }
     return 0;
 }
 
@@ -46,6 +52,8 @@ static int read_meta(struct store *s, struct meta *m, char *why, size_t why_size
             err = tables_meta_get(txn, "last_number", &last);
         if (!err)
             err = tables_moment_get(txn, &m->moment);
+        if (!err)
+            err = tables_meta_get(txn, TABLES_META_BACKUP, &m->backup);
         tables_abort(&txn);
     }
     if (err)
@@ -65,14 +73,14 @@ static void say_progress(const struct replay *r, uint64_t begun_ms, uint64_t *sa
 }
 
 /* Folds all that the tables do not have yet. */
-static int recover(struct store *s, struct segment *segments, uint64_t *lsn, char *why,
-                   size_t why_size)
+static int recover(struct store *s, struct segment *segments, const struct meta *meta,
+                   uint64_t *lsn, char *why, size_t why_size)
 {
     struct replay r;
     uint64_t begun = clock_mono_ms(), said = 0;
     int more = 1, err;
 
-    if (*lsn > 0 && (!segments || !segments->sequence)) {
+    if (*lsn > 0 && !meta->backup && (!segments || !segments->sequence)) {
         snprintf(why, why_size, "%s holds a checkpoint but no log: its log files are missing",
                  s->dir);
         return ERR_DAMAGED;
@@ -113,7 +121,7 @@ int store_catch_up(struct store *s, struct segment **segments, struct meta *meta
         (err = segment_list(segments, s->conf.disk, s->dir, why, why_size)) < 0)
         return err;
     lsn = meta->applied;
-    if ((err = recover(s, *segments, &lsn, why, why_size)) < 0)
+    if ((err = recover(s, *segments, meta, &lsn, why, why_size)) < 0)
         return err;
     if ((err = fold_sweep(s->tables)) < 0)
         return store_fold_fault(s, err, why, why_size);
