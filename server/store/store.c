@@ -145,6 +145,8 @@ int store_close(struct store **store)
         pthread_join(s->thread, NULL);
     }
     err = wal_close(&s->wal);
+    if (s->running && !err && !s->conf.keep_log)
+        store_fold_rest(s);
     tables_close(&s->tables);
     if (s->lock_fd >= 0)
         close(s->lock_fd);

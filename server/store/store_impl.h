@@ -53,6 +53,9 @@ int store_lock(struct store *s, char *why, size_t why_size);
 int store_catch_up(struct store *s, struct segment **segments, struct meta *meta, char *why,
                    size_t why_size);
 
+/* The rest of the log into the tables, or as much as there is time for; the log is closed. */
+void store_fold_rest(struct store *s);
+
 /* -- store_checkpoint.c -- */
 
 /* So many segments are folded at a time. */
