@@ -16,6 +16,7 @@ struct apply {
     struct tables_txn *txn;
     const _Atomic unsigned *pause_us;
     unsigned changes;
+    int64_t marks;  /* so many QUEUE_DONE more than before */
     uint8_t *value; /* scratch */
     size_t value_cap;
 };
@@ -84,6 +85,11 @@ static int message_unref(struct apply *a, uint64_t lsn)
     return tables_delete(a->txn, TABLE_MESSAGES, key_str(&bytes_key));
 }
 
+static unsigned queue_kind(struct str value)
+{
+    return value.len ? (uint8_t)value.ptr[0] : QUEUE_DONE;
+}
+
 /* The entry whose value this is goes. */
 static int value_forget(struct apply *a, struct str value)
 {
@@ -105,6 +111,7 @@ static int erase_each(void *arg, struct str key, struct str value, bool *remove)
     struct erase *e = arg;
 
     *remove = true;
+    e->apply->marks -= queue_kind(value) == QUEUE_DONE;
     if (value.len == VALUE_HEAD + 8 && value.ptr[0] == QUEUE_SHARED) {
         if (e->count == e->cap) {
             e->cap = e->cap ? e->cap * 2 : 64;
@@ -202,11 +209,6 @@ static struct str entry_value(struct apply *a, const struct fold_entry *e)
     return (struct str){(char *)a->value, (size_t)(p - a->value)};
 }
 
-static unsigned queue_kind(struct str value)
-{
-    return value.len ? (uint8_t)value.ptr[0] : QUEUE_DONE;
-}
-
 /* A RELEASE that waits for its message: nothing but that is known. */
 static bool released_only(struct str value)
 {
@@ -237,6 +239,7 @@ static int add_message(struct apply *a, struct fold_entry *e, struct str key, st
     bool done = queue_kind(there) == QUEUE_DONE, released = released_only(there);
     if (e->message && e->message->stored && (err = message_unref(a, e->message->lsn)) < 0)
         return err;
+    a->marks -= done;
     if (done)
         return tables_delete(a->txn, TABLE_QUEUE, key);
     return released ? put_released(a, key, value) : 0;
@@ -248,9 +251,11 @@ static int add_done(struct apply *a, struct fold_entry *e, struct str key)
     struct str value = {(char[]){QUEUE_DONE}, 1}, there;
     int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
 
+    a->marks += !err;
     if (err != ERR_EXISTS || queue_kind(there) == QUEUE_DONE)
         return err == ERR_EXISTS ? 0 : err;
     e->session->queued--;
+    a->marks += released_only(there);
     if (released_only(there))
         return tables_put(a->txn, TABLE_QUEUE, key, value);
     if ((err = value_forget(a, there)) < 0)
@@ -266,7 +271,9 @@ static int add_over(struct apply *a, struct fold_entry *e, struct str key)
 
     if (err)
         return err == ERR_NOT_FOUND ? 0 : err;
-    if (queue_kind(there) != QUEUE_DONE)
+    if (queue_kind(there) == QUEUE_DONE)
+        a->marks--;
+    else
         e->session->queued--;
     return tables_delete(a->txn, TABLE_QUEUE, key);
 }
@@ -413,8 +420,13 @@ static int apply_changes(struct apply *a)
 
 static int apply_meta(struct apply *a, uint64_t applied)
 {
-    uint64_t last;
-    int err = tables_meta_get(a->txn, "last_number", &last);
+    uint64_t last, marks;
+    int err = tables_meta_get(a->txn, "marks", &marks);
+
+    if (!err && a->marks != 0)
+        err = tables_meta_put(a->txn, "marks", marks + (uint64_t)a->marks);
+    if (!err)
+        err = tables_meta_get(a->txn, "last_number", &last);
 
     if (!err && a->fold->last_number > last)
         err = tables_meta_put(a->txn, "last_number", a->fold->last_number);
@@ -429,6 +441,7 @@ static int apply_once(struct apply *a, struct tables *t, uint64_t applied)
 
     if (err)
         return err;
+    a->marks = 0;
     if ((err = each_session(a, apply_session)) < 0 || (err = apply_entries(a)) < 0 ||
         (err = each_session(a, apply_tail)) < 0 || (err = apply_changes(a)) < 0 ||
         (err = apply_meta(a, applied)) < 0) {
@@ -450,10 +463,35 @@ int fold_apply(struct fold *f, struct tables *t, uint64_t applied, const _Atomic
     return err;
 }
 
+/* -- Marks -- */
+
+struct sweep {
+    uint64_t left;
+};
+
+enum { NONE_LEFT = 1 };
+
 static int sweep_each(void *arg, struct str key, struct str value, bool *remove)
 {
-    *remove = value.len == 1 && value.ptr[0] == QUEUE_DONE;
+    struct sweep *sweep = arg;
+
+    if (sweep->left == 0)
+        return NONE_LEFT;
+    *remove = queue_kind(value) == QUEUE_DONE;
+    sweep->left -= *remove;
     return 0;
+}
+
+static int sweep_once(struct tables_txn *txn)
+{
+    struct sweep sweep;
+    int err = tables_meta_get(txn, "marks", &sweep.left);
+
+    if (err || sweep.left == 0)
+        return err;
+    if ((err = tables_each(txn, TABLE_QUEUE, STR_NONE, sweep_each, &sweep)) < 0)
+        return err;
+    return tables_meta_put(txn, "marks", 0);
 }
 
 int fold_sweep(struct tables *t)
@@ -464,7 +502,7 @@ int fold_sweep(struct tables *t)
     do {
         if ((err = tables_begin(t, true, &txn)) < 0)
             return err;
-        err = tables_each(txn, TABLE_QUEUE, STR_NONE, sweep_each, NULL);
+        err = sweep_once(txn);
         if (err)
             tables_abort(&txn);
         else

@@ -349,6 +349,23 @@ int tables_meta_put(struct tables_txn *txn, const char *name, uint64_t value)
     return tables_put(txn, TABLE_META, str_of(name), (struct str){(char *)bytes, sizeof bytes});
 }
 
+int tables_meta_set(struct tables *t, const char *name, uint64_t value)
+{
+    struct tables_txn *txn;
+    int err;
+
+    do {
+        if ((err = tables_begin(t, true, &txn)) < 0)
+            return err;
+        err = tables_meta_put(txn, name, value);
+        if (err)
+            tables_abort(&txn);
+        else
+            err = tables_commit(&txn);
+    } while (err == ERR_AGAIN);
+    return err;
+}
+
 int tables_moment_get(struct tables_txn *txn, struct moment *moment)
 {
     int err = tables_meta_get(txn, "wall_ms", &moment->wall_ms);

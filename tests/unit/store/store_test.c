@@ -116,6 +116,7 @@ static void test_state_comes_back(void **state)
         life_init(&l, seed);
         scratch_clear();
         for (unsigned run = 0; run < 8; run++) {
+            conf.keep_log = run % 3 > 0;
             must_open(&l.store, &conf);
             check_same(&l, l.store, UINT64_MAX, "after a start");
             for (unsigned i = 0; i < 150 + run * 60; i++) {
@@ -139,6 +140,32 @@ static void test_state_comes_back(void **state)
     }
 }
 
+/* After a clean end there is nothing to replay, but where the end was told to leave it. */
+static void test_clean_end(void **state)
+{
+    for (unsigned keep = 0; keep < 2; keep++) {
+        struct store_conf conf = conf_of(NULL);
+        struct life l;
+
+        conf.checkpoint_bytes = 64 << 20;
+        conf.keep_log = keep;
+        scratch_clear();
+        life_init(&l, 12);
+        must_open(&l.store, &conf);
+        for (unsigned i = 0; i < 1500; i++)
+            life_step(&l);
+        hand_over_all(&l);
+        assert_int_equal(store_stats(l.store).checkpoints, 0);
+        assert_int_equal(store_close(&l.store), 0);
+        must_open(&l.store, &conf);
+        assert_true(keep ? store_stats(l.store).replayed > 500
+                         : store_stats(l.store).replayed == 0);
+        check_same(&l, l.store, UINT64_MAX, "after a clean end");
+        assert_int_equal(store_close(&l.store), 0);
+        life_fini(&l);
+    }
+}
+
 /* What was queued and acknowledged between two checkpoints leaves nothing in the tables. */
 static void test_acknowledged_messages_never_reach_the_tables(void **state)
 {
@@ -152,6 +179,7 @@ static void test_acknowledged_messages_never_reach_the_tables(void **state)
 
     scratch_clear();
     conf.checkpoint_bytes = 64 << 20;
+    conf.keep_log = true;
     must_open(&s, &conf);
     batch_session(&b, &(struct record_session){.number = store_number(s),
                                                .client_id = STR("client-1"),
@@ -418,6 +446,7 @@ static void test_start_after_a_start_that_was_cut_off(void **state)
     struct life l;
     int status;
 
+    conf.keep_log = true;
     scratch_clear();
     life_init(&l, 5);
     must_open(&l.store, &conf);
@@ -481,6 +510,7 @@ static void test_damage_is_reported(void **state)
 
     scratch_clear();
     conf.checkpoint_bytes = 64 << 20;
+    conf.keep_log = true;
     life_init(&l, 3);
     must_open(&l.store, &conf);
     for (unsigned i = 0; i < 600; i++)
@@ -513,6 +543,7 @@ static void test_repair(void **state)
 
     scratch_clear();
     conf.checkpoint_bytes = 64 << 20;
+    conf.keep_log = true;
     life_init(&l, 4);
     must_open(&l.store, &conf);
     for (unsigned i = 0; i < 900; i++)
@@ -550,6 +581,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_state_comes_back),
+        cmocka_unit_test(test_clean_end),
         cmocka_unit_test(test_acknowledged_messages_never_reach_the_tables),
         cmocka_unit_test(test_checkpoints_free_the_log),
         cmocka_unit_test(test_second_process_is_refused),
