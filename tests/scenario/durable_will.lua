@@ -131,6 +131,20 @@ again.both("a client that left in order has no will published", "MQTT-3.14.4-3 M
   w:expect_nothing()
 end)
 
+again.both("nor when it comes back without one, and the broker ends again", "MQTT-3.14.4-3 MQTT-3.1.2-10",
+  function(t, restart)
+  local b = t:own_broker()
+  local w = watcher(t, b)
+  b:join(keep(t, {})):disconnect()
+  again.fence(w)
+  restart(b)
+  b:join(keep(t))
+  restart(b)
+  w = watcher(t, b)
+  t:pass(1.1)
+  w:expect_nothing()
+end)
+
 again.both("a will that was published before does not come back with the session", "MQTT-3.1.2-10",
   function(t, restart)
   local b = t:own_broker()
