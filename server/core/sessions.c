@@ -181,11 +181,25 @@ static void grant_anew(struct sessions *t, struct claim *claim, struct session *
     grant(t, claim, insert_new(t, session_id(old), old->username ? &username : NULL), false);
 }
 
-/* An away session is resumed, or replaced by a new one.  Returns the old one to end. */
-static struct session *grant_away(struct sessions *t, struct claim *claim, struct session *s)
+/* A will that is due although no tick has come since; for will_send(), without the mutex. */
+static struct will *due_will(const struct worker *w, struct session *s)
 {
+    struct away *a = s->away;
+    struct will *will = a && a->will_ms && a->will_ms <= w->now_ms ? s->will : NULL;
+
+    if (will)
+        s->will = NULL;
+    return will;
+}
+
+/* An away session is resumed, or replaced by a new one.  Returns the old one to end. */
+static struct session *grant_away(const struct worker *w, struct sessions *t, struct claim *claim,
+                                  struct session *s)
+{
+    bool over = s->away && s->away->end_ms <= w->now_ms; /* and the next tick would see it */
+
     away_cancel(t, s);
-    if (!claim->clean_start) {
+    if (!claim->clean_start && !over) {
         will_free(&s->will); /* back in time: the will is not sent [MQTT-3.1.3-9] */
         grant(t, claim, s, true);
         return NULL;
@@ -207,6 +221,7 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
 {
     struct sessions *t = w->broker->sessions;
     struct session *old = NULL;
+    struct will *due = NULL;
     struct claim *superseded = NULL;
     enum claim_result result = CLAIM_GRANTED;
 
@@ -224,7 +239,8 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
     } else if (!same_user(s, claim)) {
         result = CLAIM_FOREIGN;
     } else if (!s->attached) {
-        old = grant_away(t, claim, s);
+        due = due_will(w, s);
+        old = grant_away(w, t, claim, s);
     } else {
         superseded = s->claim;
         s->claim = claim;
@@ -238,6 +254,8 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
 
     if (superseded)
         superseded->ready(superseded, CLAIM_SUPERSEDED);
+    if (due)
+        will_send(w, due);
     if (old)
         end_session(w, old);
     return result;
@@ -315,7 +333,7 @@ void sessions_release(struct worker *w, struct session *s)
     s->attached = false;
     t->connected--;
     if (claim && s->expiry > 0) {
-        old = grant_away(t, claim, s);
+        old = grant_away(w, t, claim, s);
     } else if (claim) { /* the session ends with its connection, whatever the claimant wants */
         grant_anew(t, claim, s);
         old = s;

@@ -36,6 +36,17 @@ story.all("a client connected when the broker is killed has its will published, 
   w:expect_nothing()
 end)
 
+story.both("even if that client is back at once", "MQTT-3.1.2-8", function(t)
+  local b = t:own_broker()
+  watcher(t, b)
+  b:join(keep(t, {}))
+  again.crash(b)
+  t:check(b:join(keep(t)).connack.session_present, "the session is gone")
+  local w = watcher(t, b)
+  w:receive { payload = "gone" }
+  w:expect_nothing()
+end)
+
 story.both("a client connected when the broker is stopped has its will published, once",
   "MQTT-3.1.2-8 MQTT-3.1.2-10", function(t)
   local b = t:own_broker()
