@@ -1,7 +1,9 @@
 -- Time does not stand still while the broker is away, nor does it begin anew.
 local again = require "again"
 
-local function keep(t, expiry) return again.keep(t, { properties = { session_expiry = expiry } }) end
+local function keep(t, expiry)
+  return again.keep(t, { properties = { session_expiry = expiry } })
+end
 
 -- Ends the broker, lets time pass while it is away, and starts it.
 local function away(t, b, restart, seconds)
@@ -11,7 +13,8 @@ local function away(t, b, restart, seconds)
   b:check_ledger()
 end
 
-again.story("5: a session expires while the broker is away", "MQTT-4.1.0-2/5 MQTT-3.2.2-3/5 MQTT-3.1.2-23/5",
+again.story("5: a session expires while the broker is away",
+  "MQTT-4.1.0-2/5 MQTT-3.2.2-3/5 MQTT-3.1.2-23/5",
   function(t, restart)
   local b = t:own_broker()
   local p = b:join()
@@ -26,18 +29,21 @@ again.story("5: a session expires while the broker is away", "MQTT-4.1.0-2/5 MQT
   c:expect_nothing()
 end)
 
-again.story("5: what was left of a session's time is what is left", "MQTT-4.1.0-2/5 MQTT-3.1.2-23/5",
+again.story("5: what was left of a session's time is what is left",
+  "MQTT-4.1.0-2/5 MQTT-3.1.2-23/5",
   function(t, restart)
   local b = t:own_broker()
+  local function lasting(i)
+    return again.keep(t, { id = t.topic .. i, properties = { session_expiry = i } })
+  end
   local began = t:now()
-  for i = 1, 6 do b:join(again.keep(t, { id = t.topic .. i, properties = { session_expiry = i } })):disconnect() end
+  for i = 1, 6 do b:join(lasting(i)):disconnect() end
   again.fence(b:join())
   t:pass(2)
   away(t, b, restart, 1.2)
   for i = 6, 1, -1 do
     local before = t:now() - began
-    local present = b:join(keep(t, 0)) and b:join(again.keep(t, { id = t.topic .. i,
-      properties = { session_expiry = i } })).connack.session_present
+    local present = b:join(lasting(i)).connack.session_present
     local after = t:now() - began
     if after < i then t:check(present, "%d s session gone after %.2f s", i, after) end
     if before > i + 1.2 then t:check(not present, "%d s session there after %.2f s", i, before) end
@@ -48,7 +54,8 @@ again.story("5: the time of a client connected at the end begins with the end",
   "MQTT-4.1.0-2/5 MQTT-3.1.2-23/5", function(t, restart)
   local b = t:own_broker()
   b:join(keep(t, 2)):subscribe(t.topic, 1)
-  local long = b:join(again.keep(t, { id = t.topic .. "long", properties = { session_expiry = 60 } }))
+  local long = b:join(again.keep(t, { id = t.topic .. "long",
+    properties = { session_expiry = 60 } }))
   long:subscribe(t.topic, 1)
   t:pass(2.2) -- connected: it does not run
   restart(b)
@@ -59,7 +66,8 @@ again.story("5: the time of a client connected at the end begins with the end",
   t:check(b:join(o).connack.session_present, "the longer one is gone")
 end)
 
-again.story("5: a session given up by its client ends with the broker", "MQTT-4.1.0-2/5 MQTT-3.1.2-23/5",
+again.story("5: a session given up by its client ends with the broker",
+  "MQTT-4.1.0-2/5 MQTT-3.1.2-23/5",
   function(t, restart)
   local b = t:own_broker()
   local c = b:join(keep(t, 3600))
@@ -72,7 +80,8 @@ again.story("5: a session given up by its client ends with the broker", "MQTT-4.
   t:check(not c.connack.session_present, "it is still there")
 end)
 
-again.story("5: DISCONNECT's session expiry is the one that counts", "MQTT-4.1.0-2/5 MQTT-3.1.2-23/5",
+again.story("5: DISCONNECT's session expiry is the one that counts",
+  "MQTT-4.1.0-2/5 MQTT-3.1.2-23/5",
   function(t, restart)
   local b = t:own_broker()
   local ids = { t.topic .. "shorter", t.topic .. "ended", t.topic .. "longer" }

@@ -68,13 +68,17 @@ story("store on again after off: what was there before is there", "MQTT-4.1.0-1"
 end)
 
 -- The end of the process loses nothing in any mode.
-for _, sync in ipairs { "sync always;", "sync interval 20ms;", "sync interval 1h;", "sync none;" } do
-  again.both(sync .. " outlives the process", "MQTT-4.1.0-1 MQTT-4.3.2-4/5 MQTT-4.3.3-8/5", function(t, restart)
+for _, sync in ipairs { "sync always;", "sync interval 20ms;", "sync interval 1h;",
+  "sync none;" } do
+  again.both(sync .. " outlives the process", "MQTT-4.1.0-1 MQTT-4.3.2-4/5 MQTT-4.3.3-8/5",
+    function(t, restart)
     local b = t:own_broker(sync)
     local c = b:join(keep(t))
     c:subscribe(t.topic, 2)
     local p = b:join()
-    for i = 1, 20 do p:publish { topic = t.topic, payload = tostring(i), qos = 1 + i % 2, retain = true } end
+    for i = 1, 20 do
+      p:publish { topic = t.topic, payload = tostring(i), qos = 1 + i % 2, retain = true }
+    end
     restart(b)
     c = b:join(keep(t))
     for i = 1, 20 do c:receive { payload = tostring(i), qos = 1 + i % 2 } end
@@ -85,13 +89,15 @@ for _, sync in ipairs { "sync always;", "sync interval 20ms;", "sync interval 1h
   end)
 end
 
-story("a second broker on the same directory is refused in words, and the first goes on", nil, function(t)
+story("a second broker on the same directory is refused in words, and the first goes on", nil,
+  function(t)
   local b = t:own_broker()
   local c = b:join(keep(t))
   c:subscribe(t.topic, 1)
   local port = host.free_port()
   local conf = b.dir .. "/second.conf"
-  broker.write_file(conf, ("data_dir %s/data;\nlistener mqtt { bind 127.0.0.1:%d; }\n"):format(b.dir, port))
+  broker.write_file(conf,
+    ("data_dir %s/data;\nlistener mqtt { bind 127.0.0.1:%d; }\n"):format(b.dir, port))
   local proc = assert(host.spawn { broker.command, "-c", conf, dir = b.dir, env = {} })
   local text, sched = "", require "sched"
   while true do
@@ -157,7 +163,8 @@ story("a write that was cut off is dropped, and said", nil, function(t)
   local path, at = find_in_log(t, b, t.topic .. "/last")
   write_at(path, at, "#") -- nothing vouches for the last write
   b:restart()
-  t:check(b.output:find "the log ended in a write that was cut off: %d+ bytes", "it said: %s", b.output:sub(-900))
+  t:check(b.output:find "the log ended in a write that was cut off: %d+ bytes", "it said: %s",
+    b.output:sub(-900))
   local c = b:join()
   c:subscribe(t.topic .. "/#")
   for _ = 1, 50 do c:receive { retain = true } end
@@ -174,7 +181,8 @@ story("store, sync and checkpoint_every need a restart, and a reload says so", n
   b:reload "store off; sync none; checkpoint_every 1m;"
   b:wait_output "configuration reloaded"
   for _, name in ipairs { "store", "sync", "checkpoint_every" } do
-    t:check(b.output:find("needs a restart: [^\n]*" .. name), "%s is not mentioned: %s", name, b.output:sub(-900))
+    t:check(b.output:find("needs a restart: [^\n]*" .. name), "%s is not mentioned: %s", name,
+      b.output:sub(-900))
   end
   b:join():publish { topic = t.topic, payload = "x", qos = 1, retain = true } -- store is still on
   b:kill()
@@ -184,7 +192,8 @@ story("store, sync and checkpoint_every need a restart, and a reload says so", n
   c:receive { payload = "x" }
 end)
 
-story.both("what needs no disk never comes near it", "MQTT-4.3.2-4/5 MQTT-4.3.3-8/5 MQTT-3.3.1-12/3.1.1", function(t, version)
+story.both("what needs no disk never comes near it",
+  "MQTT-4.3.2-4/5 MQTT-4.3.3-8/5 MQTT-3.3.1-12/3.1.1", function(t, version)
   local b = t:own_broker(SMALL)
   local before = log_bytes(b)
   local function same(what) t:check(log_bytes(b) == before, "the log changed by %s", what) end
@@ -257,8 +266,10 @@ again.both("checkpoints change nothing of what is there", "MQTT-4.1.0-1 MQTT-4.4
   local filler = ("f"):rep(8000)
   for round = 1, 3 do
     for i = 1, 150 do
-      p:publish { topic = t.topic .. "/fill/" .. i % 20, payload = filler .. round, qos = 1, retain = true }
-      p:publish { topic = t.topic .. "/q/" .. i % 5, payload = ("%d.%d"):format(round, i), qos = 1 + i % 2 }
+      p:publish { topic = t.topic .. "/fill/" .. i % 20, payload = filler .. round, qos = 1,
+        retain = true }
+      p:publish { topic = t.topic .. "/q/" .. i % 5, payload = ("%d.%d"):format(round, i),
+        qos = 1 + i % 2 }
       local got = c:expect { "PUBLISH", payload = ("%d.%d"):format(round, i) }
       if i % 50 == 25 then -- stays open: at QoS 2 in either state
         if round == 2 and got.qos == 2 then
@@ -320,7 +331,8 @@ story("a full disk refuses what must survive and nothing else, until there is ro
     local filler, acknowledged, sent = b:join(), {}, 0
     while not b.output:find "the disk takes nothing: [^\n]*space" do
       sent = sent + 1
-      filler:send { "PUBLISH", topic = t.topic .. "/kept/" .. sent, payload = ("x"):rep(30000), qos = 1, id = sent,
+      filler:send { "PUBLISH", topic = t.topic .. "/kept/" .. sent, payload = ("x"):rep(30000),
+        qos = 1, id = sent,
         retain = true }
       local got
       repeat got = filler:try_next(0.1) until got or b.output:find "the disk takes nothing"
@@ -332,8 +344,10 @@ story("a full disk refuses what must survive and nothing else, until there is ro
     end
 
     local p = b:join()
-    t:equal(p:publish({ topic = t.topic .. "/refused", payload = "x", qos = 1, retain = true }).reason, 0x97, "PUBACK")
-    t:equal(p:publish({ topic = t.topic .. "/refused", payload = "x", qos = 2, retain = true }).reason, 0x97, "PUBREC")
+    t:equal(p:publish({ topic = t.topic .. "/refused", payload = "x", qos = 1,
+      retain = true }).reason, 0x97, "PUBACK")
+    t:equal(p:publish({ topic = t.topic .. "/refused", payload = "x", qos = 2,
+      retain = true }).reason, 0x97, "PUBREC")
     for qos = 0, 2 do -- what is for the living only goes on
       p:publish { topic = t.topic .. "/live", payload = "x", qos = qos }
       live:receive { payload = "x", qos = math.min(qos, 1) }
@@ -344,7 +358,8 @@ story("a full disk refuses what must survive and nothing else, until there is ro
     resize "64m"
     b:wait_output "the disk works again"
     for id = #acknowledged + 1, sent do -- what waited, or was refused behind it
-      if filler:await({ "PUBACK", id = id }).reason < 0x80 then acknowledged[#acknowledged + 1] = id end
+      local ack = filler:await { "PUBACK", id = id }
+      if ack.reason < 0x80 then acknowledged[#acknowledged + 1] = id end
     end
     p:publish { topic = t.topic .. "/after", payload = "x", qos = 1, retain = true }
     b:join(keep(t)):subscribe(t.topic .. "/live", 1)
@@ -354,7 +369,9 @@ story("a full disk refuses what must survive and nothing else, until there is ro
     late:subscribe(t.topic .. "/#")
     for _ = 1, #acknowledged + 1 do seen[late:receive({ retain = true }).topic] = true end
     late:expect_nothing()
-    for _, i in ipairs(acknowledged) do t:check(seen[t.topic .. "/kept/" .. i], "message %d is gone", i) end
+    for _, i in ipairs(acknowledged) do
+      t:check(seen[t.topic .. "/kept/" .. i], "message %d is gone", i)
+    end
     t:check(seen[t.topic .. "/after"], "what came after is gone")
   end)
 end, { alone = true })
