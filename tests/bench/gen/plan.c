@@ -38,7 +38,7 @@ static const struct option_row rows[] = {
     {"concurrency", NULL, NUMBER, AT(concurrency), 50, 1, 1000, "N", "opening at a time (50)"},
     {"filters", NULL, SIZE, AT(filters), 100000, 1, 8000000, "N", "filters: how many (100k)"},
     {"retained", NULL, SIZE, AT(retained), 100000, 1, 8000000, "N", "retained: how many (100k)"},
-    {"rounds", NULL, NUMBER, AT(rounds), 3, 1, 100, "N", "retained: replays of # (3)"},
+    {"rounds", NULL, NUMBER, AT(rounds), 3, 0, 100, "N", "retained: replays of # (3)"},
     {"rate", "-r", SIZE, AT(rate), 1000, 1, 10000000, "N", "latency: messages a second (1000)"},
     {"count", NULL, SIZE, AT(count), 0, 0, 1u << 31, "N", "stop after N messages (by time)"},
     {"seconds", "-t", SECONDS, AT(duration_ms), 3000, 100, 3600000, "S", "measure so long (3)"},

@@ -34,6 +34,8 @@ static size_t publisher_bytes(struct chan *c, const uint8_t *p, size_t n)
     while (wire_next(p + used, n - used, &frame) > 0) {
         used += frame.total;
         s->answers += frame.head >> 4 == (s->plan->qos ? WIRE_PUBACK : WIRE_PINGRESP);
+        if (frame.len >= 3 && frame.body[2] >= 0x80)
+            turn_fail(s->turn, "a publish was refused, reason 0x%02x", frame.body[2]);
     }
     return used;
 }
@@ -209,7 +211,7 @@ bool retained_run(struct turn *t, struct report *r)
     else if (chan_open_all(&s.pub, 1, t, &publisher_owner, &s, 0)) {
         if (!plan->filled)
             fill_measure(&s, r);
-        if (!t->failed)
+        if (!t->failed && plan->rounds)
             replay_measure(&s, r);
         if (!plan->keep && !t->failed)
             retained_publish(&s, 0);
