@@ -118,7 +118,8 @@ function M.stop(broker, seconds)
 end
 
 function M.kill(broker)
-  run("kill -9 %d 2>/dev/null; while kill -0 %d 2>/dev/null; do sleep 0.01; done", broker.pid, broker.pid)
+  run("kill -9 %d 2>/dev/null", broker.pid)
+  peers.gone(broker.pid, 30)
   peers.forget(broker)
   if broker.script then peers.stop(broker.script) end
 end

@@ -21,7 +21,7 @@ local function last_words(path, broker)
 end
 
 function M.command(broker, arguments)
-  return ("timeout 900 taskset -c %s %s/skep-bench %s -p %d --pid %d --wait 120 --json"):format(M.core, peers.bin,
+  return ("timeout 900 taskset -c %s %s/skep-bench %s -p %d --pid %d --wait 600 --json"):format(M.core, peers.bin,
     arguments, broker.port, broker.pid)
 end
 

@@ -8,8 +8,6 @@ local run = require "run"
 local shared = require "shared"
 local M = { file = peers.dir .. "/strace" }
 
-local function gone(pid) os.execute(("while kill -0 %d 2>/dev/null; do sleep 0.01; done"):format(pid)) end
-
 local function attach(broker, options)
   local tracer = { pid = peers.launch(("strace -f %s -p %d"):format(options, broker.pid), "0,1",
     peers.dir .. "/strace.log") }
@@ -30,7 +28,7 @@ function M.run(row, name, options, arguments)
     local tracer = attach(broker, options)
     local result, why = run.bench(row, broker, arguments)
     os.execute(("kill -INT %d 2>/dev/null"):format(tracer.pid))
-    gone(tracer.pid)
+    peers.gone(tracer.pid, 30)
     peers.forget(tracer)
     return result, why
   end
@@ -38,7 +36,7 @@ function M.run(row, name, options, arguments)
   local result, why = run.bench(row, broker, arguments)
   local tracer = tracer_of(broker)
   shared.done(broker)
-  if tracer > 0 then gone(tracer) end
+  if tracer > 0 then peers.gone(tracer, 30) end
   return result, why
 end
 

@@ -251,6 +251,7 @@ static size_t chan_welcome(struct chan *c, const uint8_t *p, size_t n)
         return used;
     }
     c->state = CHAN_UP;
+    c->resumed = !c->greeting && f.body[0] & 1;
     c->turn->up++;
     c->turn->resumed += c->ssl && SSL_session_reused(c->ssl);
     if (c->owner->up)

@@ -41,6 +41,7 @@ struct chan {
     int fd;
     uint32_t index;
     enum chan_state state;
+    bool resumed;             /* CONNACK said that the session was there */
     uint16_t receive_maximum; /* the broker's, 65535 when it named none */
     uint8_t *rest, *out;      /* unparsed input, unsent output */
     size_t rest_len, out_len, out_at, out_cap;

@@ -196,7 +196,12 @@ bool flow_leave_sessions(struct flow *f)
 bool flow_return(struct flow *f)
 {
     sessions_set(f, true);
-    return chan_open_all(f->subs, f->subscribers, f->turn, &returned_owner, f, 0);
+    if (!chan_open_all(f->subs, f->subscribers, f->turn, &returned_owner, f, 0))
+        return false;
+    for (size_t i = 0; i < f->subscribers; i++)
+        if (!f->subs[i].resumed)
+            turn_fail(f->turn, "subscriber %zu: the broker has forgotten the session", i);
+    return !f->turn->failed;
 }
 
 bool flow_forget_sessions(struct flow *f)

@@ -44,6 +44,8 @@ static const struct option_row rows[] = {
     {"seconds", "-t", SECONDS, AT(duration_ms), 3000, 100, 3600000, "S", "measure so long (3)"},
     {"warmup", NULL, SECONDS, AT(warmup_ms), 300, 0, 60000, "S", "before measuring (0.3)"},
     {"wait", NULL, SECONDS, AT(wait_ms), 0, 0, 3600000, "S", "retry the first connection (0)"},
+    {"patience", NULL, SECONDS, AT(patience_ms), 10000, 1, 3600000, "S",
+     "offline: give up when nothing moves for so long (10)"},
     {"settle", NULL, SECONDS, AT(settle_ms), 300, 0, 60000, "S",
      "pause before reading memory (0.3)"},
     {"run", NULL, NUMBER, AT(run), 0, 0, 0xffff, "N", "names of clients and topics (any)"},

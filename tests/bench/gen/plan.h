@@ -48,10 +48,11 @@ struct plan {
     uint64_t count;       /* stop after so many messages; 0: by time alone */
     uint64_t duration_ms; /* of the measured part */
     uint64_t warmup_ms;
-    uint64_t wait_ms;   /* how long to retry the first connection */
-    uint64_t settle_ms; /* how long memory may settle before it is read */
-    uint64_t run;       /* in client ids and topics; 0: one of our own */
-    uint64_t pid;       /* the broker's process, 0: unknown */
+    uint64_t wait_ms;     /* how long to retry the first connection */
+    uint64_t patience_ms; /* how long nothing may move, offline only */
+    uint64_t settle_ms;   /* how long memory may settle before it is read */
+    uint64_t run;         /* in client ids and topics; 0: one of our own */
+    uint64_t pid;         /* the broker's process, 0: unknown */
 };
 
 /* Fill `plan` from the command line.  Returns 0 to go on, 1 when --help was printed,

@@ -120,14 +120,22 @@ function M.log(path)
   return text:match "([^\n]+)%s*$" or "no word in its log"
 end
 
--- Ask, wait up to 10 seconds (or so many), insist.  True when asking did.
-function M.stop(peer, seconds)
-  local asked = os.execute(("kill %d 2>/dev/null; for i in $(seq %d); do kill -0 %d 2>/dev/null || exit 0; "
-    .. "sleep 0.05; done; kill -9 %d 2>/dev/null; exit 1"):format(peer.pid, (seconds or 10) * 20, peer.pid, peer.pid))
-  M.forget(peer)
-  return asked == true
+-- Wait up to so many seconds for the end of a process.  One that only waits to be buried has ended.
+function M.gone(pid, seconds)
+  return os.execute(("for i in $(seq %d); do s=$(sed -n 's/^State:.\\(.\\).*/\\1/p' /proc/%d/status 2>/dev/null); "
+    .. "case $s in ''|Z) exit 0; esac; sleep 0.02; done; exit 1"):format(seconds * 50, pid)) == true
 end
 
+-- Ask, wait up to 10 seconds (or so many), insist.  True when asking did.
+function M.stop(peer, seconds)
+  os.execute(("kill %d 2>/dev/null"):format(peer.pid))
+  local ended = M.gone(peer.pid, seconds or 10)
+  if not ended then os.execute(("kill -9 %d 2>/dev/null"):format(peer.pid)) end
+  M.forget(peer)
+  return ended
+end
+
+-- It is not to be ended with the benchmark any more.
 function M.forget(peer)
   os.execute(("sed -i /^%d$/d %s/pids"):format(peer.pid, dir))
 end
