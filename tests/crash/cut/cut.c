@@ -1,16 +1,17 @@
 /* crash-cut: builds the folder that a power cut would have left at one moment of a traced run.
  *
- *     crash-cut TRACE BASE OUT EVENTS drop|keep|torn SEED
+ *     crash-cut OUT EVENTS drop|keep|torn SEED TRACE...
  *
- * TRACE is the shim's, BASE the folder as it was before (may be empty), OUT an empty folder.  The
- * first EVENTS events have happened.  What was synced by then is there.  Of what was written
- * since, `drop` leaves nothing, `keep` everything, and `torn`, by the dice, each sector as it was
- * before or after any of the writes to it; of the changes of names that were not synced, a
- * first part.
+ * The traces are the shim's, of one life of the broker each, the first on an empty folder; what a
+ * killed one had not synced stays so in the next.  OUT is made.  The first EVENTS events of all
+ * have happened.  What was synced by then is there.  Of what was written since, `drop` leaves
+ * nothing, `keep` everything, and `torn`, by the dice, each sector as it was before or after any of
+ * the writes to it; of the changes of names that were not synced, a first part.
  *
  * A sector is the smallest thing a disk writes whole. */
 #include "../shim/shim.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +19,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SECTOR = 512, FILES = 8192, NAME = 256 };
+enum { SECTOR = 512, FILES = 8192, NAME = 256, LIVES = 16 };
 
 enum mode { DROP, KEEP, TORN };
 
 struct pending {
     const struct trace_event *event;
     uint64_t number;
+    uint32_t file;
 };
 
 struct file {
@@ -47,7 +49,8 @@ struct names {
 
 static struct file files[FILES];
 static uint32_t file_count;
-static struct names names; /* those that are on the disk */
+static struct names now, stable; /* as the broker sees them; as they are on the disk */
+static uint32_t number_of[FILES]; /* this life's numbers of files -> ours */
 static struct pending renames[FILES];
 static size_t rename_count;
 
@@ -137,7 +140,7 @@ static void file_wrote(struct file *f, const struct trace_event *e, uint64_t num
         f->room = f->room ? f->room * 2 : 16;
         f->writes = grown(f->writes, f->room, sizeof *f->writes);
     }
-    f->writes[f->count++] = (struct pending){e, number};
+    f->writes[f->count++] = (struct pending){e, number, 0};
 }
 
 /* -- Names -- */
@@ -162,18 +165,26 @@ static void names_put(struct names *n, const char *name, uint32_t file)
     e->there = true;
 }
 
-static void names_apply(const struct trace_event *e)
+/* The names in an event, ended by a NUL each. */
+static void text_of(const struct trace_event *e, char text[2 * NAME])
 {
-    char text[2 * NAME] = {0};
+    memset(text, 0, 2 * NAME);
+    memcpy(text, body(e), e->len < 2 * NAME - 1 ? e->len : 2 * NAME - 1);
+}
 
-    memcpy(text, body(e), e->len < sizeof text ? e->len : sizeof text - 1);
-    struct entry *entry = names_find(&names, text);
-    if (e->kind == TRACE_CREATED) {
-        names_put(&names, text, e->file);
+static void names_apply(struct names *n, const struct pending *p)
+{
+    char text[2 * NAME];
+
+    text_of(p->event, text);
+    struct entry *entry = names_find(n, text);
+    if (p->event->kind == TRACE_CREATED) {
+        names_put(n, text, p->file);
     } else if (entry) {
+        uint32_t file = entry->file;
         entry->there = false;
-        if (e->kind == TRACE_RENAME)
-            names_put(&names, text + strlen(text) + 1, entry->file);
+        if (p->event->kind == TRACE_RENAME)
+            names_put(n, text + strlen(text) + 1, file);
     }
 }
 
@@ -183,7 +194,7 @@ static void names_synced(uint64_t began)
 
     for (size_t i = 0; i < rename_count; i++) {
         if (renames[i].number < began)
-            names_apply(renames[i].event);
+            names_apply(&stable, &renames[i]);
         else
             renames[kept++] = renames[i];
     }
@@ -192,56 +203,78 @@ static void names_synced(uint64_t began)
 
 /* -- The run -- */
 
-static void found(const char *base, const struct trace_event *e)
+static uint32_t fresh(const struct trace_event *e)
 {
-    struct file *f = &files[e->file];
-    char name[NAME] = {0}, path[4096];
-
-    memcpy(name, body(e), e->len < NAME ? e->len : NAME - 1);
-    snprintf(path, sizeof path, "%s/%s", base, name);
-    f->stable = slurp(path, &f->size);
-    f->cap = f->size;
-    names_put(&names, name, e->file);
+    if (file_count == FILES || e->file >= FILES || rename_count == FILES) {
+        fprintf(stderr, "crash-cut: the trace is too long\n");
+        exit(1);
+    }
+    return number_of[e->file] = file_count++;
 }
 
-static void step(const char *base, const struct trace_event *e, uint64_t number)
+static void renamed(const struct trace_event *e, uint64_t number, uint32_t file)
 {
-    if (e->file >= file_count && e->kind <= TRACE_SIZE)
-        file_count = e->file + 1;
+    renames[rename_count++] = (struct pending){e, number, file};
+    names_apply(&now, &renames[rename_count - 1]);
+}
+
+/* An earlier life's file; one that no trace saw made is not to be. */
+static void found(const struct trace_event *e)
+{
+    char text[2 * NAME];
+
+    text_of(e, text);
+    const struct entry *entry = names_find(&now, text);
+    if (!entry) {
+        fprintf(stderr, "crash-cut: %s was there before\n", text);
+        exit(1);
+    }
+    number_of[e->file] = entry->file;
+}
+
+/* `first`: the number of this life's first event. */
+static void step(const struct trace_event *e, uint64_t number, uint64_t first)
+{
     switch (e->kind) {
     case TRACE_FOUND:
-        found(base, e);
+        found(e);
         break;
     case TRACE_WRITE:
     case TRACE_SIZE:
-        file_wrote(&files[e->file], e, number);
+        file_wrote(&files[number_of[e->file]], e, number);
         break;
     case TRACE_SYNCED:
-        file_synced(&files[e->file], e->at);
+        file_synced(&files[number_of[e->file]], first + e->at);
         break;
     case TRACE_CREATED:
+        renamed(e, number, fresh(e));
+        break;
     case TRACE_RENAME:
     case TRACE_UNLINK:
-        renames[rename_count++] = (struct pending){e, number};
+        renamed(e, number, 0);
         break;
     case TRACE_DIR_SYNCED:
-        names_synced(e->at);
+        names_synced(first + e->at);
         break;
     default: /* TRACE_ACCEPTED, TRACE_SENT: the driver's */
         break;
     }
 }
 
-static void play(const uint8_t *bytes, size_t size, const char *base, uint64_t events)
+/* One life, up to `events` over all; the number of events by its end. */
+static uint64_t play(const uint8_t *bytes, size_t size, uint64_t first, uint64_t events)
 {
     size_t at = 0;
+    uint64_t number = first;
 
-    for (uint64_t i = 0; i < events && at + sizeof(struct trace_event) <= size; i++) {
+    for (; number < events && at + sizeof(struct trace_event) <= size; number++) {
         const struct trace_event *e = (const struct trace_event *)(bytes + at);
         at += sizeof *e + (e->kind == TRACE_SENT ? 0 : (e->len + 7) & ~(uint64_t)7);
-        if (at <= size)
-            step(base, e, i);
+        if (at > size) /* the process ended within this entry */
+            break;
+        step(e, number, first);
     }
+    return number;
 }
 
 /* -- The cut -- */
@@ -299,26 +332,61 @@ static void leave(const struct file *f, const char *dir, const char *name)
     close(fd);
 }
 
-int main(int argc, char **argv)
+/* With the folders above it. */
+static void make_dir(char *path)
 {
-    size_t size;
-
-    if (argc != 7) {
-        fprintf(stderr, "usage: crash-cut TRACE BASE OUT EVENTS drop|keep|torn SEED\n");
-        return 2;
+    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = 0;
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+            fail("mkdir", path);
+        if (!slash)
+            return;
+        *slash = '/';
     }
-    enum mode mode = argv[5][0] == 'd' ? DROP : argv[5][0] == 'k' ? KEEP : TORN;
-    uint64_t seed = strtoull(argv[6], NULL, 10);
-    uint8_t *bytes = slurp(argv[1], &size);
-    play(bytes, size, argv[2], strtoull(argv[4], NULL, 10));
-    size_t renamed = reached(mode, rename_count, dice(seed, FILES, 0));
-    for (size_t i = 0; i < renamed; i++)
-        names_apply(renames[i].event);
+}
+
+static void cut(enum mode mode, uint64_t seed)
+{
+    size_t kept = reached(mode, rename_count, dice(seed, FILES, 0));
+
+    for (size_t i = 0; i < kept; i++)
+        names_apply(&stable, &renames[i]);
     for (uint32_t i = 0; i < file_count; i++)
         tear(&files[i], i, mode, seed);
-    for (size_t i = 0; i < names.count; i++) {
-        if (names.entries[i].there)
-            leave(&files[names.entries[i].file], argv[3], names.entries[i].name);
+}
+
+static void leave_all(char *dir)
+{
+    make_dir(dir);
+    for (size_t i = 0; i < stable.count; i++) {
+        if (stable.entries[i].there)
+            leave(&files[stable.entries[i].file], dir, stable.entries[i].name);
     }
+    for (uint32_t i = 0; i < file_count; i++) {
+        free(files[i].stable);
+        free(files[i].writes);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    uint8_t *lives[LIVES];
+
+    if (argc < 6 || argc > 5 + LIVES) {
+        fprintf(stderr, "usage: crash-cut OUT EVENTS drop|keep|torn SEED TRACE...\n");
+        return 2;
+    }
+    enum mode mode = argv[3][0] == 'd' ? DROP : argv[3][0] == 'k' ? KEEP : TORN;
+    uint64_t seed = strtoull(argv[4], NULL, 10), events = strtoull(argv[2], NULL, 10), played = 0;
+    for (int i = 5; i < argc; i++) {
+        size_t size;
+        lives[i - 5] = slurp(argv[i], &size);
+        played = play(lives[i - 5], size, played, events);
+    }
+    cut(mode, seed);
+    leave_all(argv[1]);
+    for (int i = 5; i < argc; i++)
+        free(lives[i - 5]);
     return 0;
 }

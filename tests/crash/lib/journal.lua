@@ -40,11 +40,11 @@ function journal:date(trace)
 end
 
 -- Tells peers (by id) what happened while no more than `events` had: each up to the first packet
--- that came later.
+-- that was sent later.  One sent when exactly so many had happened may have come before the cut.
 function journal:tell(peers, events)
   local over = {}
   for _, e in ipairs(self.entries) do
-    if e.packet and e.before >= events then over[e.peer] = true end
+    if e.packet and e.before > events then over[e.peer] = true end
     if not over[e.peer] then
       local peer = peers[e.peer]
       if e.packet then peer:got(e.packet) else peer:again(e.what, e.arg) end

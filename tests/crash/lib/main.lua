@@ -1,9 +1,11 @@
 -- The command line of skep-crash.
 package.path = package.path .. ";" .. host.root .. "/../scenario/lib/?.lua"
 
+local book = require "book"
 local broker = require "broker"
 local sched = require "sched"
 local server = require "server"
+local world = require "world"
 
 local HELP = [[
 skep-crash: ends the broker the hard way, and looks whether it kept its word
@@ -21,6 +23,8 @@ skep-crash: ends the broker the hard way, and looks whether it kept its word
   --seconds N      or for so long
   --sync MODE      always (default), none, "interval 50ms"
   --only TEXT      points, faults: those whose name holds TEXT
+  --without IDS    leave these clients out (see lib/world.lua): "w1 w2"
+  --ignore TEXT    pass over complaints that hold this text, to look behind a known one
   --memory         the store is off and nothing is killed: tries the harness
   --keep           leave data directories behind
 ]]
@@ -34,7 +38,7 @@ local function parse(words)
   local o = {}
   local i = 1
   local numbers = { seed = true, rounds = true, seconds = true }
-  local texts = { broker = true, sync = true, only = true, base = true }
+  local texts = { broker = true, sync = true, only = true, base = true, without = true, ignore = true }
   while words[i] do
     local name = words[i]:match("^%-%-(%w+)$")
     if words[i] == "--help" or words[i] == "-h" then
@@ -65,6 +69,7 @@ broker.command = host.real_path(o.broker or beside .. "/skep") or fatal "there i
 server.shim, server.cut = beside .. "/crash-shim.so", beside .. "/crash-cut"
 server.base = assert(host.real_path(o.base or os.getenv "TMPDIR" or beside .. "/.."))
 server.memory, server.keep, server.sync = o.memory, o.keep, o.sync or "always"
+world.without, book.ignored = o.without or "", o.ignore
 o.seed = o.seed or (os.time() * 1000 + math.floor(host.now() * 1000) % 1000) % 1000000007
 
 local began, well, result = host.now(), nil, nil

@@ -14,7 +14,7 @@ local wire = require "wire"
 local peer = {}
 peer.__index = peer
 
-local HISTORY = 40
+local HISTORY = 60
 
 -- o: id, version, persistent (default true), qos and filters (a reader), streams and window (a
 -- publisher), keeps (topic it keeps a retained message at), will (see will_of), lazy (answers are
@@ -437,12 +437,30 @@ function peer:connect(deadline)
   return self.at == at and self.online
 end
 
+-- After a journal was told: whoever was connected then has lost its connection.
+function peer:recall()
+  if self.online then begin.lose(self) end
+end
+
+local SHOWN = { "id", "topic", "qos", "dup", "retain", "session_present", "reason", "codes" }
+
+-- What tells a packet from others, on one line.
+local function show(p)
+  if type(p) ~= "table" then return p end
+  local parts = { p[1] }
+  for _, name in ipairs(SHOWN) do
+    if p[name] then parts[#parts + 1] = name .. "=" .. wire.show(p[name]) end
+  end
+  if p.payload then parts[#parts + 1] = p.payload:match("^[^|]*|?[^|]*|?[^|]*") end
+  return table.concat(parts, " ")
+end
+
 -- The last packets, for the report of a failure.
 function peer:tell()
   local lines = {}
   for i = math.max(1, #self.history - HISTORY), #self.history do
     local h = self.history[i]
-    lines[#lines + 1] = ("        %.3f %s %s"):format(h[1], h[2], wire.show(h[3]))
+    lines[#lines + 1] = ("        %.3f %s %s"):format(h[1], h[2], show(h[3]))
   end
   return ("      client %s:\n%s"):format(self.id, table.concat(lines, "\n"))
 end

@@ -42,6 +42,7 @@ local function come_up(w, b, context)
   local point = choose_point()
   local began = host.now()
   b.output = ""
+  w:note("starts%s", point and ", to be killed " .. point.KILL or "")
   while not server.again(b, point) do point = nil end
   if host.now() - began > 10 then
     fail.raise("%s: the broker took %.1f s to start", context, host.now() - began)

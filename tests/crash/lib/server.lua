@@ -33,12 +33,14 @@ function server.start(o)
   })
 end
 
--- The environment of a shimmed broker.
+-- The environment of a shimmed broker.  A word may be a function of the broker.
 function server.words(b, shim)
   if not shim then return {} end
   local words = { LD_PRELOAD = server.shim, SHIM_DIR = b.dir .. "/data/store" }
   words.ASAN_OPTIONS = (os.getenv("ASAN_OPTIONS") or "detect_leaks=1") .. ":verify_asan_link_order=0"
-  for k, v in pairs(shim) do words["SHIM_" .. k] = v end
+  for k, v in pairs(shim) do
+    words["SHIM_" .. k] = type(v) == "function" and v(b) or v
+  end
   return words
 end
 
@@ -48,8 +50,20 @@ function server.again(b, shim)
   b.env = server.words(b, shim)
   local ok, err = pcall(b.restart, b)
   if ok then return true end
+  b:wait_end(1)
   if shim and shim.KILL and b.how == "signal" and b.code == 9 then return false end
   error(err, 0)
+end
+
+-- Leaves the store's folder empty.
+function server.wipe(b)
+  local dir = b.dir .. "/data/store"
+  for _, name in ipairs(host.list(dir)) do assert(os.remove(dir .. "/" .. name)) end
+end
+
+-- Its directory goes, unless it is to be looked at.
+function server.done(b)
+  if not server.keep then b:remove() end
 end
 
 -- Runs a small command to its end.

@@ -9,6 +9,9 @@ local sched = require "sched"
 local world = {}
 world.__index = world
 
+-- Clients that are left out, to narrow a failure down.
+world.without = ""
+
 -- Publishers with windows of different sizes, in both versions; one without a session.
 local publishers = {
   { id = "p1", version = 5, window = 20, streams = { { "a/1", 1 }, { "share/1", 1 } } },
@@ -52,16 +55,22 @@ end
 
 -- o: server (where the broker is), journal (for a run that is traced), seed
 function world.new(o)
-  local self = setmetatable({ book = book.new(), peers = {}, list = {}, live = true,
+  local self = setmetatable({ book = book.new(), peers = {}, list = {}, events = {}, live = true,
     server = o.server, journal = o.journal or journal.new(false), publishing = false }, world)
   for _, kind in ipairs { publishers, subscribers, wills } do
     for _, row in ipairs(kind) do
       local p = peer.new(self, copy(row))
       self.peers[p.id] = p
-      self.list[#self.list + 1] = p
+      if not world.without:find(p.id, 1, true) then self.list[#self.list + 1] = p end
     end
   end
   return self
+end
+
+-- What happened to the broker, for the report of a failure.
+function world:note(text, ...)
+  table.insert(self.events, ("        %.3f " .. text):format(host.now(), ...))
+  if #self.events > 12 then table.remove(self.events, 1) end
 end
 
 function world:complain(text, ...) self.book:complain(nil, text, ...) end
@@ -91,7 +100,7 @@ function world:next_for(p)
     p.mended = true
     mend(self, p)
   end
-  while self.publishing and (p.out_count or 0) < p.window do
+  while self.publishing and not p.idle and not p.refusal and (p.out_count or 0) < p.window do
     if p.streams then
       p:begin("publish", math.random(#p.streams))
     elseif p.keeps then
@@ -100,6 +109,11 @@ function world:next_for(p)
       break
     end
   end
+end
+
+-- Who was refused tries again.
+function world:wake()
+  for _, p in ipairs(self.list) do p.refusal, p.idle = nil, false end
 end
 
 -- Lets publishers begin.
@@ -126,6 +140,7 @@ end
 -- Everybody who is not away comes back, all at once; false when the broker ended meanwhile.
 function world:gather(everybody)
   local waiting, well = 0, true
+  self:note "is met by its clients"
   for _, p in ipairs(self.list) do
     if everybody then p.away = false end
     if not p.at and not p.away and may_return(p) then
@@ -138,16 +153,27 @@ function world:gather(everybody)
     end
   end
   while waiting > 0 do sched.listen(self, host.now() + 1) end
+  if not well and not self.server:wait_end(1) then
+    for _, p in ipairs(self.list) do
+      if not p.online and not p.away and may_return(p) then self:complain("%s is not let in", p.id) end
+    end
+  end
   return well
 end
 
 -- The broker is gone: what had arrived is read, then the connections are.
 function world:scatter()
   local deadline = link.deadline()
+  self:note "ended"
   for _, p in ipairs(self.list) do
     while p.at and sched.listen(p, deadline) do end
     p:lost()
   end
+end
+
+-- Everybody leaves without a word.
+function world:leave_all()
+  for _, p in ipairs(self.list) do p:drop() end
 end
 
 local function all_present(self, reader)
@@ -165,7 +191,7 @@ end
 
 function world:check(context)
   if not self.book.complaint then return end
-  local parts = { self.book.complaint }
+  local parts = { self.book.complaint, "      the broker:\n" .. table.concat(self.events, "\n") }
   for _, p in ipairs(self.list) do
     if self.book.complaint:find(p.id, 1, true) then parts[#parts + 1] = p:tell() end
   end

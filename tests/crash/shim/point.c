@@ -50,13 +50,13 @@ static int index_of(const char *word, const char *const *words, int count)
 static void rule_read(struct rule *r, const char *text)
 {
     static const char *const ops[] = {"write", "sync", "rename", "unlink", "create"};
-    static const char *const classes[] = {"any", "log", "state"};
+    static const char *const classes[] = {"any", "log", "state", "meta"};
     char op[32], class[32];
     unsigned type;
 
     if (sscanf(text, "%31[^:]:%31[^:]:%lu", op, class, &r->n) != 3)
         misuse(text);
-    int at = index_of(op, ops, OPS), kind = index_of(class, classes, 3);
+    int at = index_of(op, ops, OPS), kind = index_of(class, classes, 4);
     if (sscanf(op, "record-%u", &type) == 1 && type < 32) {
         at = OP_WRITE;
         r->types = 1u << type;
@@ -121,8 +121,9 @@ static bool armed(void)
 
 static bool fits(const struct rule *r, enum shim_op op, enum shim_class class, uint32_t types)
 {
-    return r->used && r->op == op && (r->class == CLASS_NONE || r->class == class) &&
-           (!r->types || r->types & types);
+    bool file = r->class == CLASS_NONE || r->class == class ||
+                (r->class == CLASS_STATE && class == CLASS_META);
+    return r->used && r->op == op && file && (!r->types || r->types & types);
 }
 
 /* Mutex held. */

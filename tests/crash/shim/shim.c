@@ -115,6 +115,8 @@ static void opened(int fd, const char *name, int flags, bool created)
         return;
     struct watched w = {.class = class_of(name), .folder = !*name};
     w.dsync = (flags & O_DSYNC) != 0;
+    if (w.dsync && w.class == CLASS_STATE)
+        w.class = CLASS_META;
     if (w.class != CLASS_NONE)
         w.file = file_number(fd, name, created);
     shim.fds[fd] = w;

@@ -13,7 +13,7 @@
  *
  *   WHEN   before, after, torn (half of the bytes are written)
  *   OP     write, sync, rename, unlink, create, record-T (a write that holds a record of type T)
- *   FILE   log, state (LMDB's), any
+ *   FILE   log, state (LMDB's), meta (the write that ends LMDB's commit; also counts as state), any
  *   ERROR  EIO, ENOSPC
  *
  * Shares no line with the broker: what it knows of the log's layout is written down here again. */
@@ -27,7 +27,7 @@
 #include <sys/uio.h>
 
 enum shim_op { OP_WRITE, OP_SYNC, OP_RENAME, OP_UNLINK, OP_CREATE, OPS };
-enum shim_class { CLASS_NONE, CLASS_LOG, CLASS_STATE };
+enum shim_class { CLASS_NONE, CLASS_LOG, CLASS_STATE, CLASS_META };
 
 /* -- point.c: when to do what.  Any thread. -- */
 
