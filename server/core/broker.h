@@ -37,6 +37,7 @@ struct broker {
     struct retained *retained;
     struct sessions *sessions;
     struct shares *shares;
+    int64_t store_offset_ms; /* store time is the monotonic clock and this */
     const struct broker_ops *ops;
     void *ops_arg;
     _Atomic uint32_t worker_count;

@@ -142,8 +142,9 @@ static void entry_forget(struct outbox *out, struct entry *e)
 }
 
 /* Makes the oldest message that was never sent give way. */
-static bool drop_oldest(struct worker *w, struct outbox *out)
+static bool drop_oldest(struct worker *w, struct session *s)
 {
+    struct outbox *out = s->out;
     struct fifo *f = &out->q1;
 
     if (fifo_waiting(f) == 0)
@@ -151,7 +152,8 @@ static bool drop_oldest(struct worker *w, struct outbox *out)
     struct entry *e = fifo_at(f, f->fresh);
     entry_forget(out, e);
     e->state = ENTRY_DONE;
-    fifo_skip(f);
+    journal_done(w, s, f->fresh, RECORD_DROPPED);
+    fifo_skip(f, !session_stored(s));
     COUNT(w, dropped_queue_full);
     return true;
 }
@@ -162,18 +164,20 @@ static enum delivery deliver_qos12(struct worker *w, struct session *s, const st
     size_t cost = message_size(entry->message);
 
     while (UNLIKELY(!queue_has_room(w, s, cost))) {
-        if (w->limits->queue_full == QUEUE_DROP_NEW || !drop_oldest(w, out)) {
+        if (w->limits->queue_full == QUEUE_DROP_NEW || !drop_oldest(w, s)) {
             COUNT(w, dropped_queue_full);
             return drop(entry->message, DELIVERY_FULL);
         }
     }
     out->q1_bytes += cost;
     push(w, s, &out->q1, entry);
+    if (session_stored(s))
+        journal_target(w, s, out->q1.tail - 1, fifo_at(&out->q1, out->q1.tail - 1));
     return DELIVERY_QUEUED;
 }
 
-enum delivery session_deliver(struct worker *w, struct session *s, struct message *m,
-                              unsigned qos, bool retain, uint32_t sub_id, uint16_t share)
+enum delivery session_deliver(struct worker *w, struct session *s, struct message *m, unsigned qos,
+                              bool retain, uint32_t sub_id, uint16_t share)
 {
     struct entry entry = {.message = m,
                           .sub_id = sub_id,
@@ -276,6 +280,7 @@ static void entry_finish(struct worker *w, struct session *s, struct entry *e)
 
     entry_forget(s->out, e);
     e->state = ENTRY_DONE;
+    journal_done(w, s, fifo_counter(f, e), 0);
     if (e->in_flight) {
         e->in_flight = 0;
         s->out->in_flight--;
@@ -329,6 +334,8 @@ int session_pubrec(struct worker *w, struct session *s, uint16_t packet_id, uint
         COUNT(w, dropped_refused_by_client); /* [MQTT-4.4.0-2] */
         entry_finish(w, s, e);
     } else if (e) {
+        if (e->state != ENTRY_RELEASED)
+            journal_released(w, s, fifo_counter(&s->out->q1, e));
         entry_forget(s->out, e);
         e->state = ENTRY_RELEASED;
         *release = true;

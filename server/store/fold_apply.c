@@ -1,4 +1,5 @@
 /* A fold's way into the tables: sorted, in one transaction. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,22 +9,25 @@
 #include "store/fold_impl.h"
 #include "store/octets.h"
 
-enum { PAUSE_EVERY = 256, VALUE_HEAD = 1 + QUEUE_TARGET };
+enum { PAUSE_EVERY = 256, VALUE_HEAD = 1 + QUEUE_TARGET, VALUE_QOS = 7 };
 
 struct apply {
     struct fold *fold;
     struct tables_txn *txn;
-    unsigned pause_us, changes;
+    const _Atomic unsigned *pause_us;
+    unsigned changes;
     uint8_t *value; /* scratch */
     size_t value_cap;
 };
 
 static void breathe(struct apply *a)
 {
-    if (a->pause_us && ++a->changes % PAUSE_EVERY == 0) {
-        struct timespec nap = {a->pause_us / 1000000, (long)(a->pause_us % 1000000) * 1000};
+    if (!a->pause_us || ++a->changes % PAUSE_EVERY != 0)
+        return;
+    unsigned us = atomic_load_explicit(a->pause_us, memory_order_relaxed);
+    struct timespec nap = {us / 1000000, (long)(us % 1000000) * 1000};
+    if (us > 0)
         nanosleep(&nap, NULL);
-    }
 }
 
 static struct table_key message_key(uint64_t lsn, uint8_t part)
@@ -136,29 +140,44 @@ static int apply_session(struct apply *a, struct fold_session *s)
 {
     struct table_key key = number_key(s->number);
     struct str there;
-    uint8_t tail[8];
-    uint64_t before = 0;
-    int err;
 
     s->known = s->begun;
+    s->queued = 0;
     if (s->ended)
         return erase_session(a, s);
+    if (s->known)
+        return 0;
     key_u8(&key, SESSION_HEAD);
-    if (!s->known) {
-        if ((err = tables_get(a->txn, TABLE_SESSIONS, key_str(&key), &there)) != 0)
-            return err == ERR_NOT_FOUND ? 0 : err;
-        s->known = true;
-    }
-    key.bytes[key.len - 1] = SESSION_TAIL;
+    int err = tables_get(a->txn, TABLE_SESSIONS, key_str(&key), &there);
+    s->known = !err;
+    return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+/* What its entries have changed. */
+static int apply_tail(struct apply *a, struct fold_session *s)
+{
+    struct table_key key = number_key(s->number);
+    struct str there;
+    uint8_t value[SESSION_TAIL_SIZE];
+    uint64_t tail = 0, queued = 0;
+    int err;
+
+    if (!s->known || s->ended || (s->tail == 0 && s->queued == 0))
+        return 0;
+    key_u8(&key, SESSION_TAIL);
     err = tables_get(a->txn, TABLE_SESSIONS, key_str(&key), &there);
     if (err && err != ERR_NOT_FOUND)
         return err;
-    if (!err && there.len == 8)
-        before = get_u64((const uint8_t *)there.ptr);
-    if (s->tail <= before)
+    if (!err && there.len == SESSION_TAIL_SIZE) {
+        tail = get_u64((const uint8_t *)there.ptr);
+        queued = get_u64((const uint8_t *)there.ptr + 8);
+    }
+    if (s->tail <= tail && s->queued == 0)
         return 0;
-    put_u64(tail, s->tail);
-    return tables_put(a->txn, TABLE_SESSIONS, key_str(&key), (struct str){(char *)tail, 8});
+    put_u64(value, s->tail > tail ? s->tail : tail);
+    put_u64(value + 8, queued + (uint64_t)s->queued);
+    return tables_put(a->txn, TABLE_SESSIONS, key_str(&key),
+                      (struct str){(char *)value, sizeof value});
 }
 
 /* -- Queue entries -- */
@@ -173,9 +192,7 @@ static struct str entry_value(struct apply *a, const struct fold_entry *e)
         a->value = xrealloc(a->value, a->value_cap);
     }
     uint8_t *p = a->value;
-    *p++ = e->done ? QUEUE_DONE : !m ? QUEUE_RELEASED : m->stored ? QUEUE_SHARED : QUEUE_OWN;
-    if (e->done)
-        return (struct str){(char *)a->value, 1};
+    *p++ = !m ? QUEUE_RELEASED : m->stored ? QUEUE_SHARED : QUEUE_OWN;
     p = put_u32(p, e->target.sub_id);
     p = put_u16(p, e->target.share);
     *p++ = e->target.qos;
@@ -185,46 +202,109 @@ static struct str entry_value(struct apply *a, const struct fold_entry *e)
     return (struct str){(char *)a->value, (size_t)(p - a->value)};
 }
 
+static unsigned queue_kind(struct str value)
+{
+    return value.len ? (uint8_t)value.ptr[0] : QUEUE_DONE;
+}
+
+/* A RELEASE that waits for its message: nothing but that is known. */
+static bool released_only(struct str value)
+{
+    return value.len == VALUE_HEAD && queue_kind(value) == QUEUE_RELEASED &&
+           value.ptr[VALUE_QOS] == 0;
+}
+
+/* The value's target, without the message. */
+static int put_released(struct apply *a, struct str key, struct str value)
+{
+    uint8_t bytes[VALUE_HEAD];
+
+    memcpy(bytes, value.ptr, sizeof bytes);
+    bytes[0] = QUEUE_RELEASED;
+    return tables_put(a->txn, TABLE_QUEUE, key, (struct str){(char *)bytes, sizeof bytes});
+}
+
 /* What waits in the tables for this message decides. */
-static int add_message(struct apply *a, const struct fold_entry *e, struct str key,
-                       struct str value)
+static int add_message(struct apply *a, struct fold_entry *e, struct str key, struct str value)
 {
     struct str there;
     int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
 
-    if (err != ERR_EXISTS)
+    if (err != ERR_EXISTS) {
+        e->session->queued++;
         return err;
-    bool was_done = there.len > 0 && there.ptr[0] == QUEUE_DONE;
+    }
+    bool done = queue_kind(there) == QUEUE_DONE, released = released_only(there);
     if (e->message && e->message->stored && (err = message_unref(a, e->message->lsn)) < 0)
         return err;
-    return was_done ? tables_delete(a->txn, TABLE_QUEUE, key) : 0;
+    if (done)
+        return tables_delete(a->txn, TABLE_QUEUE, key);
+    return released ? put_released(a, key, value) : 0;
 }
 
-static int apply_entry(struct apply *a, const struct fold_entry *e)
+/* The message is in the tables, or yet to come. */
+static int add_done(struct apply *a, struct fold_entry *e, struct str key)
+{
+    struct str value = {(char[]){QUEUE_DONE}, 1}, there;
+    int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
+
+    if (err != ERR_EXISTS || queue_kind(there) == QUEUE_DONE)
+        return err == ERR_EXISTS ? 0 : err;
+    e->session->queued--;
+    if (released_only(there))
+        return tables_put(a->txn, TABLE_QUEUE, key, value);
+    if ((err = value_forget(a, there)) < 0)
+        return err;
+    return tables_delete(a->txn, TABLE_QUEUE, key);
+}
+
+/* So are both: at most its RELEASE waits in the tables. */
+static int add_over(struct apply *a, struct fold_entry *e, struct str key)
+{
+    struct str there;
+    int err = tables_get(a->txn, TABLE_QUEUE, key, &there);
+
+    if (err)
+        return err == ERR_NOT_FOUND ? 0 : err;
+    if (queue_kind(there) != QUEUE_DONE)
+        e->session->queued--;
+    return tables_delete(a->txn, TABLE_QUEUE, key);
+}
+
+static int add_released(struct apply *a, struct fold_entry *e, struct str key)
+{
+    struct str value = entry_value(a, e), there;
+    uint8_t kept[VALUE_HEAD];
+    int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
+
+    if (err != ERR_EXISTS) {
+        e->session->queued++;
+        return err;
+    }
+    if (queue_kind(there) == QUEUE_DONE)
+        return 0;
+    if (there.len < VALUE_HEAD)
+        return ERR_DAMAGED;
+    memcpy(kept, there.ptr, sizeof kept);
+    if ((err = value_forget(a, there)) < 0)
+        return err;
+    return put_released(a, key, (struct str){(char *)kept, sizeof kept});
+}
+
+static int apply_entry(struct apply *a, struct fold_entry *e)
 {
     struct table_key key = number_key(e->session->number);
-    struct str value, there;
-    int err;
 
     if (!e->session->known || e->session->ended)
         return 0;
     key_u64(&key, e->counter);
-    value = entry_value(a, e);
-    if (e->target.session && !e->done)
-        return add_message(a, e, key_str(&key), value);
-    err = tables_add(a->txn, TABLE_QUEUE, key_str(&key), value, &there);
-    if (err != ERR_EXISTS)
-        return err;
-    if (!e->done && there.len == 1) /* a mark that the message is done stands */
-        return 0;
-    uint8_t kept[VALUE_HEAD] = {0};
-    memcpy(kept, there.ptr, there.len < VALUE_HEAD ? there.len : VALUE_HEAD);
-    if ((err = value_forget(a, there)) < 0)
-        return err;
+    if (e->over)
+        return add_over(a, e, key_str(&key));
     if (e->done)
-        return tables_delete(a->txn, TABLE_QUEUE, key_str(&key));
-    kept[0] = QUEUE_RELEASED;
-    return tables_put(a->txn, TABLE_QUEUE, key_str(&key), (struct str){(char *)kept, sizeof kept});
+        return add_done(a, e, key_str(&key));
+    if (e->target.session)
+        return add_message(a, e, key_str(&key), entry_value(a, e));
+    return add_released(a, e, key_str(&key));
 }
 
 /* -- In order -- */
@@ -269,13 +349,13 @@ static void **sorted(const struct fold_map *m, int (*order)(const void *, const 
     return all;
 }
 
-static int apply_sessions(struct apply *a)
+static int each_session(struct apply *a, int (*apply)(struct apply *a, struct fold_session *s))
 {
     void **all = sorted(&a->fold->sessions, by_number);
     int err = 0;
 
     for (size_t i = 0; !err && i < a->fold->sessions.count; i++) {
-        err = apply_session(a, all[i]);
+        err = apply(a, all[i]);
         breathe(a);
     }
     free(all);
@@ -338,6 +418,8 @@ static int apply_meta(struct apply *a, uint64_t applied)
 
     if (!err && a->fold->last_number > last)
         err = tables_meta_put(a->txn, "last_number", a->fold->last_number);
+    if (!err && a->fold->moment.store_ms)
+        err = tables_moment_put(a->txn, a->fold->moment);
     return err ? err : tables_meta_put(a->txn, "applied", applied);
 }
 
@@ -347,15 +429,16 @@ static int apply_once(struct apply *a, struct tables *t, uint64_t applied)
 
     if (err)
         return err;
-    if ((err = apply_sessions(a)) < 0 || (err = apply_entries(a)) < 0 ||
-        (err = apply_changes(a)) < 0 || (err = apply_meta(a, applied)) < 0) {
+    if ((err = each_session(a, apply_session)) < 0 || (err = apply_entries(a)) < 0 ||
+        (err = each_session(a, apply_tail)) < 0 || (err = apply_changes(a)) < 0 ||
+        (err = apply_meta(a, applied)) < 0) {
         tables_abort(&a->txn);
         return err;
     }
     return tables_commit(&a->txn);
 }
 
-int fold_apply(struct fold *f, struct tables *t, uint64_t applied, unsigned pause_us)
+int fold_apply(struct fold *f, struct tables *t, uint64_t applied, const _Atomic unsigned *pause_us)
 {
     struct apply a = {.fold = f, .pause_us = pause_us};
     int err;

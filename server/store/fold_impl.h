@@ -19,7 +19,9 @@ struct fold_session {
     uint64_t tail;
     bool begun; /* a SESSION record is in this stretch */
     bool ended;
-    bool known; /* while applying: begun, or in the tables */
+    /* While applying: */
+    bool known;     /* begun, or in the tables */
+    int64_t queued; /* so many entries more than before */
 };
 
 /* One queue entry. */
@@ -30,6 +32,7 @@ struct fold_entry {
     struct fold_message *message; /* NULL: it came before this stretch, or is yet to come */
     struct record_target target;
     bool done, released;
+    bool over; /* done, and its message is in this stretch too: only marks may be left of it */
 };
 
 /* Any other key: put, or delete where value.ptr is NULL. */
@@ -50,6 +53,7 @@ struct fold {
     struct fold_map sessions, entries, changes;
     struct fold_entry *free_entries;
     uint64_t last_number;
+    struct moment moment; /* the newest COMMIT's */
     struct fold_stats stats;
 };
 

@@ -140,7 +140,7 @@ def stored_message(topic, payload=b"", more=b"", qos=1, retain=0, expires=0):
 def records():
     """type, flags, body: see server/store/record.h"""
     message, target = stored_message(b"a/b", b"hello", b"\x01\x01"), struct.pack("<QQIHBB", 5, 9, 1, 0, 1, 0)
-    session = struct.pack("<QIBBHH", 5, 60, 5, 1, 2, 1) + b"idu"
+    session = struct.pack("<QIIBBHH", 5, 60, 7, 5, 1, 2, 1) + b"idu"
     sub = struct.pack("<QIBBH", 5, 1, 2, 0, 3) + b"a/#"
     out = {
         "commit": b"\x01\x00" + bytes(16),

@@ -15,33 +15,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "model.h"
+#include "scratch.h"
 #include "sim_disk.h"
 #include "store/check.h"
-
-static char scratch[64]; /* a folder of our own, and where we are */
-
-static void scratch_clear(void)
-{
-    assert_int_equal(system("rm -rf ./d"), 0);
-}
-
-static struct store_conf conf_of(struct disk *disk)
-{
-    return (struct store_conf){.dir = "d",
-                               .disk = disk,
-                               .segment_bytes = WAL_SEGMENT_LEAST,
-                               .checkpoint_bytes = WAL_SEGMENT_LEAST * 2,
-                               .map_bytes = 256 << 10, /* so small that it has to grow */
-                               .retry_ms = 1};
-}
-
-static void must_open(struct store **s, const struct store_conf *conf)
-{
-    char why[512] = "";
-
-    if (store_open(s, conf, why, sizeof why) < 0)
-        fail_msg("%s", why);
-}
 
 struct tally {
     uint64_t messages, counts, refs;
@@ -146,8 +122,12 @@ static void test_state_comes_back(void **state)
                 life_step(&l);
                 if (life_dice(&l, 150) == 0)
                     assert_int_equal(store_checkpoint(l.store), 0);
+                if (life_dice(&l, 200) == 0)
+                    must_fold(l.store, life_submit(&l, 0));
             }
             hand_over_all(&l);
+            if (run % 3 == 0)
+                must_fold(l.store, life_submit(&l, 0));
             checkpoints += store_stats(l.store).checkpoints;
             assert_int_equal(store_close(&l.store), 0);
         }
@@ -188,7 +168,7 @@ static void test_acknowledged_messages_never_reach_the_tables(void **state)
     store_close(&s);
     must_open(&s, &conf);
     assert_int_equal(store_load(s, &loader, why, sizeof why), 0);
-    assert_string_equal(text.bytes, "session 1 expiry 0 away 0 will 0 tail 3000\n");
+    assert_string_equal(text.bytes, "session 1 expiry 0 away 0 will 0 tail 3000 queued 0\n");
     assert_int_equal(stat("d/state.mdb", &st), 0);
     assert_true(st.st_size < 256 << 10); /* of some 3 MB written */
     assert_int_equal(store_number(s), 2);
@@ -477,6 +457,21 @@ static void flip(const char *path, long at)
     fclose(f);
 }
 
+/* The number of the log's n-th file, which depends on who made files first. */
+static unsigned slot_of(unsigned n)
+{
+    struct segment *list, *s;
+    char why[512];
+
+    assert_int_equal(segment_list(&list, &disk_system, "d", why, sizeof why), 0);
+    for (s = list; n > 0; n--)
+        s = s->next;
+    assert_true(s->sequence && s->next && s->next->sequence);
+    unsigned slot = s->slot;
+    segment_list_free(&list);
+    return slot;
+}
+
 static void test_damage_is_reported(void **state)
 {
     struct store_conf conf = conf_of(NULL);
@@ -513,7 +508,7 @@ static void test_repair(void **state)
     struct store_conf conf = conf_of(NULL);
     struct check_report report;
     struct life l;
-    char why[512] = "";
+    char path[64], why[512] = "";
     bool cut;
 
     scratch_clear();
@@ -531,12 +526,15 @@ static void test_repair(void **state)
     assert_false(cut);
     uint64_t whole = report.end;
 
-    flip("d/log-00001", SEGMENT_HEAD + 20000); /* with more log files behind it */
+    unsigned slot = slot_of(1); /* with more log files behind it */
+    segment_path(path, sizeof path, "d", slot);
+    flip(path, SEGMENT_HEAD + 20000);
     assert_int_equal(check_store("d", NULL, &report, why, sizeof why), ERR_DAMAGED);
-    assert_true(report.log_damaged && report.slot == 1 && report.place <= SEGMENT_HEAD + 20000);
+    assert_true(report.log_damaged && report.slot == slot && report.place <= SEGMENT_HEAD + 20000);
     assert_int_equal(check_repair("d", NULL, &cut, why, sizeof why), 0);
     assert_true(cut);
-    assert_int_equal(system("ls d/damaged-*-00001 >/dev/null"), 0);
+    snprintf(path, sizeof path, "ls d/damaged-*-%05u >/dev/null", slot);
+    assert_int_equal(system(path), 0);
     assert_int_equal(check_store("d", NULL, &report, why, sizeof why), 0);
     for (unsigned run = 0; run < 2; run++) { /* and it stays so */
         must_open(&l.store, &conf);
@@ -546,21 +544,6 @@ static void test_repair(void **state)
         store_close(&l.store);
     }
     life_fini(&l);
-}
-
-static int in_scratch(void **state)
-{
-    snprintf(scratch, sizeof scratch, "%s/skep-store-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    return mkdtemp(scratch) && chdir(scratch) == 0 ? 0 : -1;
-}
-
-static int out_of_scratch(void **state)
-{
-    char command[128];
-
-    snprintf(command, sizeof command, "rm -rf '%s'", scratch);
-    return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
 }
 
 int main(void)
