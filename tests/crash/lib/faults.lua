@@ -53,9 +53,9 @@ end
 
 local function expect_qos0(b)
   local c = b:join { clean_start = true }
-  c:subscribe("zero/+", 0)
-  for i = 1, 20 do c:publish { topic = "zero/" .. i, payload = "0" } end
-  for i = 1, 20 do c:receive { topic = "zero/" .. i, qos = 0 } end
+  c:subscribe("zero/q/+", 0)
+  for i = 1, 20 do c:publish { topic = "zero/q/" .. i, payload = "0" } end
+  for i = 1, 20 do c:receive { topic = "zero/q/" .. i, qos = 0 } end
   c:disconnect()
 end
 
@@ -112,11 +112,12 @@ local function try_start()
   sched.until_time(host.now() + 0.2)
   b:kill()
   w:scatter()
-  for _, call in ipairs { "EIO:sync:log:1", "ENOSPC:write:log:1", "EIO:write:state:1" } do
+  for _, call in ipairs { "EIO:write:state:1", "EIO:sync:log:1", "ENOSPC:write:log:1" } do
     touch(b.dir .. "/flag")
     b.output = ""
     b.env = server.words(b, { FAIL = call .. ":" .. b.dir .. "/flag" })
     if pcall(b.restart, b) then fail.raise("with %s the broker started", call) end
+    b:wait_end()
     if b.how ~= "exit" or b.code == 0 or not b.output:find("cannot", 1, true) then
       fail.raise("with %s: %s", call, b:describe_end())
     end
