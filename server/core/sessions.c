@@ -181,23 +181,17 @@ static void grant_anew(struct sessions *t, struct claim *claim, struct session *
     grant(t, claim, insert_new(t, session_id(old), old->username ? &username : NULL), false);
 }
 
-/* A will that is due although no tick has come since; for will_send(), without the mutex. */
-static struct will *due_will(const struct worker *w, struct session *s)
+/* An away session is resumed, or replaced by a new one.  Returns the old one to end.  *due: a will
+ * whose time had come, though no tick has come round to it. */
+static struct session *grant_away(struct sessions *t, struct claim *claim, struct session *s,
+                                  uint64_t now_ms, struct will **due)
 {
-    struct away *a = s->away;
-    struct will *will = a && a->will_ms && a->will_ms <= w->now_ms ? s->will : NULL;
+    bool over = s->away && s->away->end_ms <= now_ms; /* as the next tick would find */
 
-    if (will)
+    if (s->away && s->away->will_ms && s->away->will_ms <= now_ms) {
+        *due = s->will;
         s->will = NULL;
-    return will;
-}
-
-/* An away session is resumed, or replaced by a new one.  Returns the old one to end. */
-static struct session *grant_away(const struct worker *w, struct sessions *t, struct claim *claim,
-                                  struct session *s)
-{
-    bool over = s->away && s->away->end_ms <= w->now_ms; /* and the next tick would see it */
-
+    }
     away_cancel(t, s);
     if (!claim->clean_start && !over) {
         will_free(&s->will); /* back in time: the will is not sent [MQTT-3.1.3-9] */
@@ -221,8 +215,8 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
 {
     struct sessions *t = w->broker->sessions;
     struct session *old = NULL;
-    struct will *due = NULL;
     struct claim *superseded = NULL;
+    struct will *due = NULL;
     enum claim_result result = CLAIM_GRANTED;
 
     pthread_mutex_lock(&t->mutex);
@@ -239,8 +233,7 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
     } else if (!same_user(s, claim)) {
         result = CLAIM_FOREIGN;
     } else if (!s->attached) {
-        due = due_will(w, s);
-        old = grant_away(w, t, claim, s);
+        old = grant_away(t, claim, s, w->now_ms, &due);
     } else {
         superseded = s->claim;
         s->claim = claim;
@@ -321,6 +314,7 @@ void sessions_release(struct worker *w, struct session *s)
 {
     struct sessions *t = w->broker->sessions;
     struct session *old = NULL;
+    struct will *due = NULL; /* none: its connection has only just ended */
 
     if (s->will && s->will->delay == 0)
         will_publish(w, s);
@@ -333,7 +327,7 @@ void sessions_release(struct worker *w, struct session *s)
     s->attached = false;
     t->connected--;
     if (claim && s->expiry > 0) {
-        old = grant_away(w, t, claim, s);
+        old = grant_away(t, claim, s, w->now_ms, &due);
     } else if (claim) { /* the session ends with its connection, whatever the claimant wants */
         grant_anew(t, claim, s);
         old = s;

@@ -58,6 +58,7 @@ static void start_thread(struct store *s)
 static struct store *store_new(const struct store_conf *conf)
 {
     struct store *s = xcalloc(1, sizeof *s);
+    pthread_condattr_t attr;
 
     s->conf = *conf;
     s->lock_fd = -1;
@@ -71,7 +72,10 @@ static struct store *store_new(const struct store_conf *conf)
     if (!s->conf.checkpoint_bytes)
         s->conf.checkpoint_bytes = STORE_CHECKPOINT_BYTES;
     pthread_mutex_init(&s->mutex, NULL);
-    pthread_cond_init(&s->wake, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->wake, &attr);
+    pthread_condattr_destroy(&attr);
     pthread_cond_init(&s->done, NULL);
     return s;
 }

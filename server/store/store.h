@@ -30,6 +30,7 @@ struct store_conf {
     size_t map_bytes;
     unsigned retry_ms;
     const struct store_clock *clock; /* NULL: the system's */
+    unsigned clock_check_ms;         /* how often to look for jumps of its wall side; 0: 10 s */
     bool keep_log;                   /* store_close() leaves all folding to the next start */
     /* As in struct wal_conf; any may be NULL. */
     void (*settled)(void *arg, unsigned worker);

@@ -1,6 +1,7 @@
 /* The store from end to end: what comes back after any end is what the plain model says. */
 #include "store/store.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +19,8 @@
 #include "scratch.h"
 #include "sim_disk.h"
 #include "store/check.h"
+#include "store/crc32c.h"
+#include "store/octets.h"
 
 struct tally {
     uint64_t messages, counts, refs;
@@ -242,6 +245,65 @@ static void test_second_process_is_refused(void **state)
     store_close(&s);
     must_open(&s, &conf);
     store_close(&s);
+}
+
+/* Writes another version over that of a log file, with a checksum that is right. */
+static void set_segment_version(const char *path, uint32_t version)
+{
+    uint8_t head[64];
+    int fd = open(path, O_RDWR);
+
+    assert_true(fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head);
+    put_u32(head + 8, version);
+    put_u32(head + 60, crc32c(0, head, 60));
+    assert_true(pwrite(fd, head, sizeof head, 0) == sizeof head);
+    close(fd);
+}
+
+static void set_tables_version(uint64_t version)
+{
+    struct tables *t;
+    char why[512];
+
+    assert_int_equal(tables_open(&t, "d/state.mdb", 0, why, sizeof why), 0);
+    assert_int_equal(tables_meta_set(t, "version", version), 0);
+    tables_close(&t);
+}
+
+static void must_refuse(const struct store_conf *conf, const char *version)
+{
+    struct store *s = NULL;
+    char why[512] = "";
+
+    assert_int_equal(store_open(&s, conf, why, sizeof why), ERR_DENIED);
+    assert_non_null(strstr(why, version));
+    assert_non_null(strstr(why, "start the Skep that wrote it"));
+    assert_null(s);
+}
+
+/* Neither an older nor a newer format is guessed at. */
+static void test_other_formats_are_refused(void **state)
+{
+    struct store_conf conf = conf_of(NULL);
+    struct store *s;
+
+    scratch_clear();
+    must_open(&s, &conf);
+    store_close(&s);
+    set_segment_version("d/log-00000", SEGMENT_VERSION - 1);
+    must_refuse(&conf, "format version 1");
+    set_segment_version("d/log-00000", SEGMENT_VERSION + 1);
+    must_refuse(&conf, "format version 3");
+    set_segment_version("d/log-00000", SEGMENT_VERSION);
+    must_open(&s, &conf);
+    store_close(&s);
+    for (unsigned i = 0; i < 2; i++) {
+        scratch_clear();
+        must_open(&s, &conf);
+        store_close(&s);
+        set_tables_version(i ? TABLES_VERSION + 1 : TABLES_VERSION - 1);
+        must_refuse(&conf, i ? "format version 3" : "format version 1");
+    }
 }
 
 /* A process that lives, waits for each batch but the last, and is killed.  Tells through the
@@ -585,6 +647,7 @@ int main(void)
         cmocka_unit_test(test_acknowledged_messages_never_reach_the_tables),
         cmocka_unit_test(test_checkpoints_free_the_log),
         cmocka_unit_test(test_second_process_is_refused),
+        cmocka_unit_test(test_other_formats_are_refused),
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_power_cut),
         cmocka_unit_test(test_start_after_a_start_that_was_cut_off),
