@@ -295,6 +295,7 @@ static int open_store(struct server *s, const struct server_conf *conf, char *wh
     s->reader = reader_start(s->broker, s->store, carry_back, s);
     for (unsigned i = 0; i < s->threads; i++)
         s->desks[i]->w->journal.store = s->store;
+    journal_submit(s->desks[0]->w); /* before another loop can say more of the same sessions */
     return 0;
 }
 
