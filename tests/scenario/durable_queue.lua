@@ -48,6 +48,25 @@ again.both("drop_old with some in flight: those stay, and the limit holds after 
   b:join(keep(t)):expect_nothing()
 end)
 
+again.both("drop_old in many queues at once", "MQTT-4.5.0-1", function(t, restart)
+  local b = t:own_broker "limits { max_queue_messages 2; queue_full drop_old; }"
+  local ids = {}
+  for i = 1, 6 do
+    ids[i] = t.topic .. i
+    local c = b:join(keep(t, { id = ids[i] }))
+    c:subscribe(t.topic, i % 2 + 1)
+    c:disconnect()
+  end
+  local p = b:join()
+  for i = 1, 5 do p:publish { topic = t.topic, payload = tostring(i), qos = 2, retain = i == 5 } end
+  restart(b)
+  for _, id in ipairs(ids) do
+    local c = b:join(keep(t, { id = id }))
+    for i = 4, 5 do c:receive { payload = tostring(i) } end
+    c:expect_nothing()
+  end
+end)
+
 again.both("the limit may be lower after the restart, and what is there stays", "MQTT-4.5.0-1",
   function(t, restart)
   local b = t:own_broker()
