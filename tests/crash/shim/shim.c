@@ -42,7 +42,7 @@ static struct {
 #define NEXT(name)                                                                                 \
     static __typeof__(&name) next;                                                                 \
     if (!next)                                                                                     \
-        next = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+    next = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -258,8 +258,8 @@ static ssize_t write_watched(int fd, struct watched w, const struct iovec *vec, 
 {
     struct iovec part[IOV_MAX];
     size_t size = total(vec, count), most = w.class == CLASS_LOG ? point_short() : 0;
-    enum point_verdict verdict =
-        point_enter(OP_WRITE, w.class, w.class == CLASS_LOG ? types_in(vec, count, (uint64_t)at) : 0);
+    enum point_verdict verdict = point_enter(
+        OP_WRITE, w.class, w.class == CLASS_LOG ? types_in(vec, count, (uint64_t)at) : 0);
 
     if (verdict == POINT_FAIL)
         return -1;
