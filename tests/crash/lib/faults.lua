@@ -163,6 +163,7 @@ function faults.run(o)
   end
   run("a start on a disk that fails", try_start)
   run("short writes", try_short)
+  if count == 0 then fail.raise("there is none with that name") end
   return count .. " faults"
 end
 
