@@ -132,8 +132,11 @@ function Reader:stored(call)
   -- Buffered writers cut anywhere; those that name the place (pwrite) write messages whole.
   file.tail = call.name:find "^pwrite" and "" or whole:sub(-(#MARK + NAME - 1))
   for name in marked(whole) do
-    if not self.covered[name] then file.waiting[#file.waiting + 1] = { name = name, at = call.ended } end
-    any = true
+    -- What is moved elsewhere later (into a checkpoint) is safe already, and no part of its price.
+    if not self.covered[name] then
+      file.waiting[#file.waiting + 1] = { name = name, at = call.ended }
+      any = true
+    end
   end
   if any then self.bytes = self.bytes + #data end
 end
@@ -172,7 +175,8 @@ function Reader:take(call)
   end
 end
 
--- { acks =, early =, syncs =, bytes = } of an iterator over lines.  bytes: of writes with messages.
+-- { acks =, early =, syncs =, bytes = } of an iterator over lines.  bytes: of the writes by which
+-- messages came to a file first.
 function M.read(lines)
   local reader = setmetatable({ fds = {}, files = {}, covered = {}, acknowledged = {}, syncs = 0,
     bytes = 0 }, Reader)
