@@ -48,11 +48,11 @@ static void close_holes(struct fifo *f)
     f->holes = 0;
 }
 
-void fifo_skip(struct fifo *f)
+void fifo_skip(struct fifo *f, bool renumber)
 {
     f->fresh++;
     fifo_settle(f);
-    if (++f->holes >= HOLES_MIN && f->holes >= f->tail - f->fresh)
+    if (renumber && ++f->holes >= HOLES_MIN && f->holes >= f->tail - f->fresh)
         close_holes(f);
 }
 
@@ -80,5 +80,5 @@ struct entry *fifo_find(const struct fifo *f, uint16_t packet_id)
     if (packet_id == 0 || at >= f->fresh)
         return NULL;
     struct entry *e = fifo_at(f, at);
-    return e->sent_before && e->state != ENTRY_DONE ? e : NULL;
+    return (e->sent_before || e->restored) && e->state != ENTRY_DONE ? e : NULL;
 }

@@ -31,7 +31,8 @@ struct entry {
     uint8_t state : 2;
     uint8_t sent_before : 1; /* a PUBLISH with this id went out: DUP on the next */
     uint8_t in_flight : 1;   /* counts against the quota */
-    uint8_t reserved;
+    uint8_t held : 1;        /* QoS 2: not to be sent before its record is on the disk */
+    uint8_t restored : 1;    /* may have been sent by the process before this one: DUP too */
 };
 
 struct fifo {
@@ -57,6 +58,12 @@ static inline uint64_t fifo_waiting(const struct fifo *f)
     return f->tail - f->fresh;
 }
 
+/* The counter of an entry in the ring. */
+static inline uint64_t fifo_counter(const struct fifo *f, const struct entry *e)
+{
+    return f->head + (((uint64_t)(e - f->slots) - f->head) & (f->cap - 1));
+}
+
 /* A place at the tail, to be filled at once. */
 struct entry *fifo_push(struct fifo *f);
 
@@ -79,8 +86,9 @@ static inline void fifo_rewind(struct fifo *f)
 void fifo_settle(struct fifo *f);
 
 /* The oldest entry that was never sent became DONE.  Where older ones keep it from leaving,
- * those behind it move up in time: no packet id of theirs is known to anybody yet. */
-void fifo_skip(struct fifo *f);
+ * those behind it move up in time if they may be renumbered: no packet id of theirs is known to
+ * anybody yet, but the store may know their counters. */
+void fifo_skip(struct fifo *f, bool renumber);
 
 /* Gives memory back once empty, if it is more than a small ring. */
 void fifo_trim(struct fifo *f);

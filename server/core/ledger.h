@@ -19,48 +19,50 @@
     X(bytes_sent)                                                                                  \
     X(packets_received)                                                                            \
     X(connections_accepted)                                                                        \
-    X(connects)           /* CONNACK with success */                                              \
+    X(connects) /* CONNACK with success */                                                         \
     X(connects_refused)                                                                            \
-    X(disconnects)        /* ends of established connections */                                   \
+    X(disconnects) /* ends of established connections */                                           \
     X(takeovers)                                                                                   \
     X(protocol_errors)                                                                             \
     X(subscribes)                                                                                  \
     X(unsubscribes)                                                                                \
     X(sessions_expired)                                                                            \
     X(wills_published)                                                                             \
-    X(received_qos0)      /* PUBLISHes handed in by clients and wills */                          \
+    X(received_qos0) /* PUBLISHes handed in by clients and wills */                                \
     X(received_qos1)                                                                               \
     X(received_qos2)                                                                               \
     X(accepted)                                                                                    \
-    X(accepted_unmatched) /* of those: nobody subscribed */                                       \
+    X(accepted_unmatched) /* of those: nobody subscribed */                                        \
     X(retained_set)                                                                                \
     X(retained_cleared)                                                                            \
-    X(routed)             /* targets that got an entry, or should have */                         \
-    X(delivered_qos0)     /* handed to the socket */                                              \
-    X(delivered_qos1)     /* acknowledged by PUBACK */                                            \
-    X(delivered_qos2)     /* completed by PUBCOMP */                                              \
-    X(redelivered)        /* PUBLISHes sent again; not an outcome */                              \
-    X(sent_publishes)     /* PUBLISH packets written; not an outcome */                           \
-    X(sent_control)       /* all other packets written */
+    X(routed)         /* targets that got an entry, or should have */                              \
+    X(delivered_qos0) /* handed to the socket */                                                   \
+    X(delivered_qos1) /* acknowledged by PUBACK */                                                 \
+    X(delivered_qos2) /* completed by PUBCOMP */                                                   \
+    X(redelivered)    /* PUBLISHes sent again; not an outcome */                                   \
+    X(sent_publishes) /* PUBLISH packets written; not an outcome */                                \
+    X(sent_control)   /* all other packets written */
 
 /* Why a message never reached one target. */
 #define LEDGER_DROPS(X)                                                                            \
-    X(queue_full)        /* the session's queue limit */                                          \
-    X(slow_consumer)     /* QoS 0 above the high-water mark */                                    \
-    X(offline)           /* QoS 0 for a session whose client is away */                           \
-    X(expired)           /* message expiry */                                                     \
-    X(too_large)         /* above the client's maximum packet size */                             \
-    X(outside_mount)     /* the topic is the mount point's own parent */                          \
-    X(session_ended)     /* waiting when the session ended */                                     \
-    X(connection_lost)   /* QoS 0 not yet written when the connection went */                     \
+    X(queue_full)        /* the session's queue limit */                                           \
+    X(slow_consumer)     /* QoS 0 above the high-water mark */                                     \
+    X(offline)           /* QoS 0 for a session whose client is away */                            \
+    X(expired)           /* message expiry */                                                      \
+    X(too_large)         /* above the client's maximum packet size */                              \
+    X(outside_mount)     /* the topic is the mount point's own parent */                           \
+    X(session_ended)     /* waiting when the session ended */                                      \
+    X(connection_lost)   /* QoS 0 not yet written when the connection went */                      \
+    X(lost)              /* the store has it no more: damage */                                    \
     X(refused_by_client) /* PUBACK or PUBREC with an error */
 
 /* Why a message handed in was not accepted. */
 #define LEDGER_REFUSALS(X)                                                                         \
     X(not_authorized)                                                                              \
-    X(quota)        /* every target's queue was full, or the retained limit */                    \
-    X(invalid)      /* topic, payload format, size, QoS or retain not allowed */                  \
-    X(memory)
+    X(quota)   /* every target's queue was full, or the retained limit */                          \
+    X(invalid) /* topic, payload format, size, QoS or retain not allowed */                        \
+    X(memory)                                                                                      \
+    X(store) /* the disk takes nothing now */
 
 struct ledger {
 #define LEDGER_FIELD(name)         _Atomic uint64_t name;

@@ -8,12 +8,13 @@
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/session.h"
+#include "core/spill.h"
 #include "mqtt/encode.h"
 
 enum {
     GATHER_VECS = 64,
-    COPY_MAX = 1024,      /* larger pieces go by reference */
-    HEAD_MAX = 64,        /* fixed header, ids, property lengths, expiry, alias */
+    COPY_MAX = 1024,           /* larger pieces go by reference */
+    HEAD_MAX = 64,             /* fixed header, ids, property lengths, expiry, alias */
     REMAINING_MAX = 268435455, /* [MQTT-1.5.5-1] */
     PACKET_SCRATCH = HEAD_MAX + 3 * COPY_MAX,
     PACKET_VECS = 8,
@@ -94,8 +95,7 @@ static uint32_t seconds_left(const struct message *m, uint64_t now_ms)
     return left < 1000 ? 1 : (uint32_t)(left / 1000);
 }
 
-static void head_properties(const struct worker *w, const struct entry *e,
-                            struct publish_head *h)
+static void head_properties(const struct worker *w, const struct entry *e, struct publish_head *h)
 {
     const struct message *m = e->message;
 
@@ -175,15 +175,16 @@ static uint8_t *write_properties(uint8_t *p, const struct entry *e, const struct
 
 static uint8_t first_byte(const struct entry *e)
 {
-    return (uint8_t)(MQTT_PUBLISH << 4 | (e->sent_before && e->qos ? 8 : 0) | e->qos << 1 |
-                     e->retain);
+    return (uint8_t)(MQTT_PUBLISH << 4 | ((e->sent_before || e->restored) && e->qos ? 8 : 0) |
+                     e->qos << 1 | e->retain);
 }
 
 static void put_publish(struct gather *g, const struct entry *e, uint16_t packet_id,
                         const struct publish_head *h)
 {
     struct message *m = e->message;
-    struct str topic = topic_shown(g->link, m), payload = message_payload(m), props = message_props(m);
+    struct str topic = topic_shown(g->link, m), payload = message_payload(m),
+               props = message_props(m);
     uint8_t *begin = g->at, *p = begin;
 
     *p++ = first_byte(e);
@@ -307,34 +308,48 @@ static enum link_sent flush_qos0(struct gather *g, struct outbox *out)
 }
 
 /* A QoS>0 message that leaves the queue unsent. */
-static void discard(struct outbox *out, struct entry *e)
+static void discard(struct worker *w, struct session *s, struct entry *e, unsigned why)
 {
+    struct outbox *out = s->out;
+
+    journal_done(w, s, fifo_counter(&out->q1, e), why);
     out->q1_bytes -= message_size(e->message);
     message_unref(e->message);
     e->message = NULL;
     e->state = ENTRY_DONE;
 }
 
-static void send_waiting(struct gather *g, struct outbox *out, struct entry *e, uint16_t id)
+static void send_waiting(struct gather *g, struct session *s, struct entry *e, uint16_t id)
 {
-    /* Once sent, a message does not expire any more [MQTT-4.3.3-7]. */
-    if (!e->sent_before && expired(g->w, e)) {
+    /* Once sent, a message does not expire any more [MQTT-4.3.3-7]; at QoS 2 not even if the
+     * process before this one may have sent it, for the client may hold its id. */
+    if (!e->sent_before && !(e->restored && e->qos == 2) && expired(g->w, e)) {
         COUNT(g->w, dropped_expired);
-        discard(out, e);
+        discard(g->w, s, e, RECORD_EXPIRED);
     } else if (outside_mount(g->link, e->message)) {
         COUNT(g->w, dropped_outside_mount);
-        discard(out, e);
+        discard(g->w, s, e, RECORD_DROPPED);
     } else if (!gather_publish(g, e, id)) {
         COUNT(g->w, dropped_too_large);
-        discard(out, e);
+        discard(g->w, s, e, RECORD_DROPPED);
     } else {
-        if (e->sent_before)
+        if (e->sent_before || e->restored)
             COUNT(g->w, redelivered);
         e->state = ENTRY_SENT;
         e->sent_before = 1; /* the next time carries DUP [MQTT-3.3.1-1] */
         e->in_flight = 1;
-        out->in_flight++;
+        s->out->in_flight++;
     }
+}
+
+/* q1 has something to send, now or once what follows it has moved up. */
+static bool more_to_send(struct gather *g, struct session *s)
+{
+    struct outbox *out = s->out;
+
+    if (UNLIKELY(out->spill != NULL))
+        spill_refill(g->w, s);
+    return out->q1.next != out->q1.tail;
 }
 
 /* How far the newest in-flight id may run ahead of the oldest: bounds the memory a client
@@ -345,14 +360,17 @@ static uint64_t window_of(const struct link *link)
     return window < 65000 ? window : 65000;
 }
 
-static enum link_sent flush_qos12(struct gather *g, struct outbox *out)
+static enum link_sent flush_qos12(struct gather *g, struct session *s)
 {
+    struct outbox *out = s->out;
     struct fifo *f = &out->q1;
     uint64_t window = window_of(g->link);
 
-    while (f->next != f->tail && f->next - f->head < window) {
+    while (more_to_send(g, s) && f->next - f->head < window) {
         struct entry *e = fifo_at(f, f->next);
         if (e->state != ENTRY_DONE && out->in_flight >= g->link->quota) /* [MQTT-3.3.4-9] */
+            break;
+        if (UNLIKELY(e->held)) /* and those behind it keep their place */
             break;
         if (gather_tight(g)) {
             enum link_sent sent = gather_send(g);
@@ -361,7 +379,7 @@ static enum link_sent flush_qos12(struct gather *g, struct outbox *out)
         }
         uint16_t id = fifo_packet_id(fifo_advance(f));
         if (e->state == ENTRY_WAITING) {
-            send_waiting(g, out, e, id);
+            send_waiting(g, s, e, id);
         } else if (e->state == ENTRY_RELEASED) {
             gather_pubrel(g, id); /* [MQTT-4.4.0-1] */
             e->in_flight = 1;
@@ -389,7 +407,7 @@ static enum link_sent flush_locked(struct worker *w, struct session *s, struct s
         g.bytes = first.len;
     }
     if (s->out) {
-        sent = flush_qos12(&g, s->out);
+        sent = flush_qos12(&g, s);
         if (sent == LINK_SENT)
             sent = flush_qos0(&g, s->out);
     }

@@ -84,7 +84,7 @@ static void message_drop(void *m)
 static bool put_exchange(struct retained *r, struct qsbr_slot *slot, struct message *m, int *err)
 {
     struct tree_place place = tree_find(r, message_topic(m));
-    struct message *old = place_message(place);
+    struct message *old = place.message;
 
     *err = 0;
     if (!old)
@@ -103,9 +103,7 @@ static bool put_exchange(struct retained *r, struct qsbr_slot *slot, struct mess
 
 static int put_locked(struct retained *r, struct qsbr_slot *slot, struct message *m)
 {
-    struct message *there = place_message(tree_find(r, message_topic(m)));
-
-    if (limit_forbids(r, there, m))
+    if (limit_forbids(r, tree_find(r, message_topic(m)).message, m))
         return ERR_LIMIT;
     struct message *old = tree_put(r, slot, m);
     account_change(r, old, m);
@@ -149,7 +147,7 @@ bool retained_remove(struct retained *r, struct qsbr_slot *slot, struct str topi
 
 struct message *retained_get(struct retained *r, struct str topic, uint64_t now_ms)
 {
-    struct message *m = place_message(tree_find(r, topic));
+    struct message *m = tree_find(r, topic).message;
     return m && !message_expired(m, now_ms) ? m : NULL;
 }
 

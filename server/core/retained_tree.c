@@ -52,19 +52,10 @@ struct tree_place tree_find(const struct retained *r, struct str topic)
         if (m && !str_eq(message_topic(m), topic))
             return (struct tree_place){0};
         if (m)
-            return (struct tree_place){.link = link};
+            return (struct tree_place){.link = link, .message = m};
         n = link_node(word);
     }
-    return (struct tree_place){.node = n};
-}
-
-struct message *place_message(struct tree_place place)
-{
-    if (place.node)
-        return own_message(place.node);
-    if (!place.link)
-        return NULL;
-    return link_message(atomic_load_explicit(place.link, memory_order_acquire));
+    return (struct tree_place){.node = n, .message = own_message(n)};
 }
 
 static struct message *own_exchange(struct tree_node *n, struct message *m)

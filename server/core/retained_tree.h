@@ -132,10 +132,13 @@ uint64_t links_next(struct links_walk *w, const struct tree_node *n, size_t offs
 struct tree_place {
     _Atomic uint64_t *link; /* the message hangs here, or */
     struct tree_node *node; /* is this node's own; both NULL: there is no such topic */
+    /* What was found there, or NULL.  Without the lock nobody but place_exchange may look at the
+     * place again: the word may lead to a node by now, with this message one level down, and
+     * then to another topic's message. */
+    struct message *message;
 };
 
 struct tree_place tree_find(const struct retained *r, struct str topic);
-struct message *place_message(struct tree_place place);
 /* Exchanges the message of a topic for another without a lock; the old one, or NULL when the
  * place has none any more or is frozen: then tree_put must do it. */
 struct message *place_exchange(struct tree_place place, struct message *m);

@@ -21,20 +21,20 @@ enum { PREFETCH_AHEAD = 4 };
 
 /* -- Hits -- */
 
-static struct hit *hit_new(struct worker *w, struct session *s, unsigned options)
+static struct hit *hit_new(struct worker *w, void *target, unsigned options)
 {
     if (w->hit_count == w->hit_cap) {
         w->hit_cap = w->hit_cap ? w->hit_cap * 2 : 256;
         w->hits = xrealloc(w->hits, w->hit_cap * sizeof *w->hits);
     }
     struct hit *h = &w->hits[w->hit_count++];
-    *h = (struct hit){.session = s, .options = options};
+    *h = (struct hit){.target = target, .options = options};
     return h;
 }
 
-static uint32_t hit_home(const struct worker *w, const struct session *s)
+static uint32_t hit_home(const struct worker *w, const void *target)
 {
-    return (uint32_t)hash_fold((uintptr_t)s, hash_key[1]) & (w->hit_table_cap - 1);
+    return (uint32_t)hash_fold((uintptr_t)target, hash_key[1]) & (w->hit_table_cap - 1);
 }
 
 static void hit_table_reset(struct worker *w, uint32_t cap)
@@ -50,7 +50,7 @@ static void hit_table_reset(struct worker *w, uint32_t cap)
         w->hit_stamp = 1;
     }
     for (uint32_t i = 0; i < w->hit_count; i++) {
-        uint32_t at = hit_home(w, w->hits[i].session);
+        uint32_t at = hit_home(w, w->hits[i].target);
         while (w->hit_table[at].stamp == w->hit_stamp)
             at = (at + 1) & (cap - 1);
         w->hit_table[at] = (struct hit_slot){w->hit_stamp, i};
@@ -66,7 +66,7 @@ static struct hit *hit_of(struct worker *w, struct session *s, unsigned options)
     uint32_t at = hit_home(w, s);
     for (; w->hit_table[at].stamp == w->hit_stamp; at = (at + 1) & (w->hit_table_cap - 1)) {
         struct hit *h = &w->hits[w->hit_table[at].index];
-        if (h->session == s)
+        if (h->target == s)
             return h;
     }
     w->hit_table[at] = (struct hit_slot){w->hit_stamp, w->hit_count};
@@ -104,6 +104,9 @@ struct job {
     const struct publication *p;
     struct message *m;
     struct routed *out;
+    uint32_t groups; /* hits that are shared groups */
+    uint32_t own;    /* hits that got a message of their own */
+    unsigned keeps;  /* RECORD_*: what the message's record says beside who gets it */
 };
 
 static unsigned delivered_qos(const struct job *j, unsigned options)
@@ -138,9 +141,9 @@ static struct message *message_with_ids(struct job *j, const struct hit *h)
         *p++ = PROP_SUBSCRIPTION_ID;
         p = mqtt_varint_write(p, j->w->ids[i - 1].id);
     }
-    struct message *m = message_new(message_topic(j->m), message_payload(j->m),
-                                    (struct str){(char *)buf, (size_t)(p - buf)}, j->m->qos,
-                                    j->m->retain);
+    struct message *m =
+        message_new(message_topic(j->m), message_payload(j->m),
+                    (struct str){(char *)buf, (size_t)(p - buf)}, j->m->qos, j->m->retain);
     free(buf);
     if (m) {
         m->expires_ms = j->m->expires_ms;
@@ -149,31 +152,49 @@ static struct message *message_with_ids(struct job *j, const struct hit *h)
     return m;
 }
 
-static void deliver_hit(struct job *j, const struct hit *h)
+static void deliver_hit(struct job *j, const struct hit *h, struct message *m)
 {
     bool retain = (h->options & SUB_RETAIN_AS_PUBLISHED) && j->p->retain; /* [MQTT-3.3.1-13] */
-    struct message *m = j->m;
 
-    if (UNLIKELY(h->more_ids)) {
-        struct message *own = message_with_ids(j, h);
-        if (own) {
-            message_unref(m);
-            m = own;
-        }
+    note(j,
+         session_deliver(j->w, h->target, m, delivered_qos(j, h->options), retain, h->sub_id, 0));
+}
+
+/* Those who get a message of their own come first: each is a record by itself, and counts only
+ * together with the next if that one says more than who gets it. */
+static void deliver_own(struct job *j)
+{
+    struct worker *w = j->w;
+
+    for (uint32_t i = 0; i < w->hit_count; i++) {
+        struct hit *h = &w->hits[i];
+        struct message *own = h->more_ids ? message_with_ids(j, h) : NULL;
+        if (!own)
+            continue;
+        journal_begin(w, own, 0, 0, 0);
+        deliver_hit(j, h, own);
+        h->target = NULL;
+        j->own++;
+        j->out->written |= j->keeps ? journal_end_joined(w) : journal_end(w);
     }
-    note(j, session_deliver(j->w, h->session, m, delivered_qos(j, h->options), retain, h->sub_id,
-                            0));
 }
 
 static void deliver_hits(struct job *j)
 {
     struct worker *w = j->w;
 
-    message_ref(j->m, w->hit_count);
+    if (UNLIKELY(w->id_count > 0))
+        deliver_own(j);
+    journal_begin(w, j->m, j->keeps, j->p->origin, j->p->packet_id);
+    message_ref(j->m, w->hit_count - j->groups - j->own);
     for (uint32_t i = 0; i < w->hit_count; i++) {
+        const struct hit *h = &w->hits[i];
         if (i + PREFETCH_AHEAD < w->hit_count)
-            __builtin_prefetch(w->hits[i + PREFETCH_AHEAD].session, 1);
-        deliver_hit(j, &w->hits[i]);
+            __builtin_prefetch(w->hits[i + PREFETCH_AHEAD].target, 1);
+        if (UNLIKELY(h->options & SUB_GROUP))
+            note(j, share_deliver(w, h->target, j->m, j->p));
+        else if (LIKELY(h->target != NULL))
+            deliver_hit(j, h, j->m);
     }
     w->hit_count = 0;
     w->id_count = 0;
@@ -189,7 +210,8 @@ static void collect(struct job *j, struct sub_node *node, bool overlapping)
         struct session *s = sub_entry_target(e);
 
         if (UNLIKELY(options & SUB_GROUP)) {
-            note(j, share_deliver(w, sub_entry_target(e), j->m, j->p));
+            hit_new(w, sub_entry_target(e), options);
+            j->groups++;
             continue;
         }
         /* [MQTT-3.8.3-3] */
@@ -216,9 +238,43 @@ static void keep(struct job *j)
             COUNT(w, retained_cleared);
     } else if (retained_put(w->broker->retained, w->slot, j->m) < 0) {
         j->out->retain_refused = true;
+        return;
     } else {
         COUNT(w, retained_set);
     }
+    if (!j->p->internal)
+        j->keeps |= RECORD_KEEP;
+}
+
+/* -- While the disk takes nothing -- */
+
+/* Whether somebody's queue in the store, or the topic's retained message, would change.  Which
+ * member of a group gets it is not known yet. */
+static bool needs_store(const struct job *j)
+{
+    const struct worker *w = j->w;
+
+    if (j->p->retain)
+        return true;
+    for (uint32_t i = 0; i < w->hit_count; i++) {
+        const struct hit *h = &w->hits[i];
+        if ((h->options & SUB_GROUP) ||
+            (delivered_qos(j, h->options) > 0 && session_stored(h->target)))
+            return true;
+    }
+    return false;
+}
+
+/* True: refused as a whole. */
+static bool refuse_for_store(struct job *j)
+{
+    struct worker *w = j->w;
+
+    if (!j->p->refusable || j->p->qos == 0 || !needs_store(j))
+        return false;
+    j->out->store = true;
+    w->hit_count = w->id_count = 0;
+    return true;
 }
 
 static uint64_t expires_ms(const struct worker *w, const struct publication *p)
@@ -248,12 +304,43 @@ static void count_outcome(struct worker *w, const struct publication *p, const s
         return;
     if (out->memory)
         COUNT(w, refused_memory);
+    else if (out->store)
+        COUNT(w, refused_store);
     else if (out->retain_refused || (out->full > 0 && out->full == out->targets))
         COUNT(w, refused_quota);
     else
         COUNT(w, accepted);
-    if (out->targets == 0 && !out->memory && !out->retain_refused)
+    if (out->targets == 0 && !out->memory && !out->store && !out->retain_refused)
         COUNT(w, accepted_unmatched);
+}
+
+static void find_hits(struct job *j, struct sub_node *const *nodes, unsigned n)
+{
+    struct worker *w = j->w;
+
+    w->hit_count = w->id_count = 0;
+    if (n > 1)
+        hit_table_reset(w, w->hit_table_cap ? w->hit_table_cap : 512);
+    for (unsigned i = 0; i < n; i++)
+        collect(j, nodes[i], n > 1);
+}
+
+static void keep_and_deliver(struct job *j)
+{
+    const struct publication *p = j->p;
+
+    if (p->retain && !(p->qos == 0 && journal_refusing(j->w) && !p->internal))
+        keep(j);
+    else if (p->retain)
+        j->out->retain_refused = true;
+    if (p->origin && p->packet_id)
+        j->keeps |= RECORD_INBOUND;
+    if (p->origin && p->from_will)
+        j->keeps |= RECORD_FROM_WILL;
+    deliver_hits(j);
+    bool written = journal_end(j->w);
+    j->out->id_written = written && (j->keeps & RECORD_INBOUND);
+    j->out->written |= written;
 }
 
 void router_publish(struct worker *w, const struct publication *p, struct routed *out)
@@ -277,14 +364,9 @@ void router_publish(struct worker *w, const struct publication *p, struct routed
     }
     j.m->expires_ms = expires_ms(w, p);
     j.m->publisher = p->publisher;
-    if (p->retain)
-        keep(&j);
-    w->hit_count = w->id_count = 0;
-    if (n > 1)
-        hit_table_reset(w, w->hit_table_cap ? w->hit_table_cap : 512);
-    for (unsigned i = 0; i < n; i++)
-        collect(&j, nodes[i], n > 1);
-    deliver_hits(&j);
+    find_hits(&j, nodes, n);
+    if (LIKELY(!journal_refusing(w)) || !refuse_for_store(&j))
+        keep_and_deliver(&j);
     message_unref(j.m);
     count_outcome(w, p, out);
 }

@@ -19,13 +19,20 @@ struct publication {
     uint32_t expiry;         /* seconds, UINT32_MAX: none */
     uint64_t publisher;      /* session serial for no-local, 0: none */
     uint32_t publisher_hash; /* of the client id, for hashed shared groups */
+    uint64_t origin;         /* stored session that this is from, 0: none; for the next two */
+    uint16_t packet_id;      /* it came at QoS 2 under this id */
+    bool from_will;          /* it is the session's will, which it has no more */
+    bool refusable;          /* the publisher can be told that it was refused */
 };
 
 struct routed {
-    uint32_t targets; /* matching sessions and shared groups */
-    uint32_t full;    /* of those: QoS>0 deliveries refused by a full queue */
+    uint32_t targets;    /* matching sessions and shared groups */
+    uint32_t full;       /* of those: QoS>0 deliveries refused by a full queue */
     bool retain_refused; /* the retained store is at its limit */
     bool memory;         /* no memory for the message: nothing was done */
+    bool store;          /* the disk takes nothing now: nothing was done */
+    bool written;        /* the acknowledgement has to wait for the log */
+    bool id_written;     /* packet_id stands in it too */
 };
 
 /* Counts the publication as received, and as accepted or refused.  All bytes are copied

@@ -25,17 +25,22 @@
 
 enum { SESSION_MAGIC = 0x5e551011, EXPIRY_NEVER = 0xffffffff };
 
-struct away;   /* core/sessions.h */
-struct will;   /* core/will.h */
-struct claim;  /* core/sessions.h */
+struct away; /* core/sessions.h */
+struct will; /* core/will.h */
+struct spill;
+struct claim; /* core/sessions.h */
 
 /* The outbound side; allocated with the first delivery. */
 struct outbox {
     struct fifo q0; /* QoS 0, only while connected */
     struct fifo q1; /* QoS 1 and 2 */
     uint64_t q0_bytes, q1_bytes;
-    uint32_t in_flight; /* entries of q1 counting against the quota */
+    uint32_t in_flight;  /* entries of q1 counting against the quota */
+    struct spill *spill; /* what is behind q1 of a long queue (core/spill.h), NULL: nothing */
 };
+
+/* The queued QoS 1 or 2 message with this counter, or NULL when it is done, or not in memory. */
+struct entry *outbox_entry(const struct outbox *out, uint64_t counter);
 
 struct session {
     unsigned magic;
@@ -46,7 +51,8 @@ struct session {
     struct outbox *out;
     bool dirty; /* on some worker's list of sessions to flush */
     bool dead;
-    uint16_t pins; /* tasks under way to another worker that hold a pointer */
+    bool will_written; /* the owner's: the store has a will of it */
+    uint32_t pins;     /* tasks under way, and holds (journal.c), that have a pointer */
 
     /* The owner's. */
     uint8_t version; /* of the last connection */
@@ -56,12 +62,12 @@ struct session {
     uint32_t hash;   /* of the client id */
     uint32_t realm;  /* see struct claim */
     struct subtable subs;
-    struct idset *received;    /* inbound QoS 2 ids between PUBREC and PUBREL */
+    struct idset *received; /* inbound QoS 2 ids between PUBREC and PUBREL */
     struct will *will;
-    struct away *away;   /* guarded by the table's mutex */
-    struct claim *claim; /* who waits to take over; guarded by the table's mutex */
-    char *username;      /* the session belongs to its user; NULL: anonymous */
-    uint64_t serial;     /* unique in this process */
+    struct away *away;     /* guarded by the table's mutex */
+    struct claim *claim;   /* who waits to take over; guarded by the table's mutex */
+    char *username;        /* the session belongs to its user; NULL: anonymous */
+    uint64_t serial;       /* unique; see serial_stored() */
     struct session *chain; /* in the table */
     char id[];
 };
@@ -69,6 +75,26 @@ struct session {
 static inline struct str session_id(const struct session *s)
 {
     return (struct str){s->id, s->id_len};
+}
+
+/* A serial is the session's number in the store, or one of this process with the top bit set:
+ * then nothing of the session survives it.  Settled before the first subscription. */
+static const uint64_t SERIAL_LOCAL = UINT64_C(1) << 63;
+
+static inline bool serial_stored(uint64_t serial)
+{
+    return serial != 0 && !(serial & SERIAL_LOCAL);
+}
+
+static inline bool session_stored(const struct session *s)
+{
+    return serial_stored(s->serial);
+}
+
+/* What happens to the session is written down. */
+static inline bool session_written(const struct worker *w, const struct session *s)
+{
+    return session_stored(s) && w->journal.store;
 }
 
 static inline struct link *session_link(const struct session *s)
@@ -85,8 +111,8 @@ enum delivery {
 };
 
 /* Takes over one reference of m. */
-enum delivery session_deliver(struct worker *w, struct session *s, struct message *m,
-                              unsigned qos, bool retain, uint32_t sub_id, uint16_t share);
+enum delivery session_deliver(struct worker *w, struct session *s, struct message *m, unsigned qos,
+                              bool retain, uint32_t sub_id, uint16_t share);
 
 /* Puts the session on the worker's list of those to flush, or asks its owner to.
  * Call with the lock held after the queue or the link changed. */

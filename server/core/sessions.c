@@ -94,7 +94,7 @@ static struct session *find(struct sessions *t, struct str id)
 
 static struct session *insert_new(struct sessions *t, struct str id, const struct str *username)
 {
-    struct session *s = session_new(id, ++t->last_serial);
+    struct session *s = session_new(id, SERIAL_LOCAL | ++t->last_serial);
     struct session **p = place_of(t, id, s->hash);
 
     ASSERT(!*p);
@@ -147,7 +147,9 @@ static void end_session(struct worker *w, struct session *s)
 {
     will_publish(w, s);
     session_unsubscribe_all(w, s);
+    uint64_t number = s->serial;
     session_bury(w, s);
+    journal_ended(w, number); /* behind its shared messages, which went to others */
 }
 
 /* -- Claims -- */
@@ -175,6 +177,7 @@ static void grant_anew(struct sessions *t, struct claim *claim, struct session *
     struct str username = str_of(old->username);
 
     unlink_session(t, old);
+    claim->replaced = old->serial;
     grant(t, claim, insert_new(t, session_id(old), old->username ? &username : NULL), false);
 }
 
@@ -240,6 +243,20 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
     return result;
 }
 
+uint64_t sessions_record(struct worker *w, const struct claim *claim, struct session *s)
+{
+    if (!w->journal.store)
+        return 0;
+    if (s->expiry > 0 || session_stored(s))
+        journal_session(w, s);
+    else if (serial_stored(
+                 claim->replaced)) /* said again, so that this worker is told when it is so */
+        journal_ended(w, claim->replaced);
+    else
+        return 0;
+    return journal_submit(w);
+}
+
 void sessions_attached(struct worker *w, struct session *s)
 {
     struct sessions *t = w->broker->sessions;
@@ -278,6 +295,8 @@ static void go_away(struct worker *w, struct sessions *t, struct session *s)
     s->away = a;
     wheel_of(t, w->now_ms);
     away_arm(t, a);
+    journal_away(w, s, a->end_ms, a->will_ms);
+    journal_submit(w); /* before another worker can take it up */
 }
 
 void sessions_release(struct worker *w, struct session *s)
@@ -287,6 +306,8 @@ void sessions_release(struct worker *w, struct session *s)
 
     if (s->will && s->will->delay == 0)
         will_publish(w, s);
+    if (session_stored(s))
+        journal_submit(w);
 
     pthread_mutex_lock(&t->mutex);
     struct claim *claim = s->claim;
@@ -308,8 +329,42 @@ void sessions_release(struct worker *w, struct session *s)
 
     if (old)
         end_session(w, old);
-    if (claim)
+    if (claim) {
+        journal_submit(w);
         claim->ready(claim, CLAIM_GRANTED);
+    }
+}
+
+/* -- From the store, before anybody connects -- */
+
+struct session *sessions_restore(struct worker *w, const struct restored *r, struct session **old)
+{
+    struct sessions *t = w->broker->sessions;
+
+    pthread_mutex_lock(&t->mutex);
+    *old = find(t, r->client_id);
+    if (*old) {
+        away_cancel(t, *old);
+        will_free(&(*old)->will);
+        unlink_session(t, *old);
+    }
+    struct session *s = insert_new(t, r->client_id, r->has_username ? &r->username : NULL);
+    s->serial = r->serial;
+    s->realm = r->realm;
+    s->expiry = r->expiry;
+    s->version = r->version;
+    wheel_of(t, w->now_ms);
+    struct away *a = s->away = xcalloc(1, sizeof *a);
+    *a = (struct away){.session = s, .end_ms = r->end_ms, .will_ms = r->will_ms};
+    away_arm(t, a);
+    pthread_mutex_unlock(&t->mutex);
+    return s;
+}
+
+void sessions_restore_end(struct worker *w, struct session *old)
+{
+    session_unsubscribe_all(w, old);
+    session_bury(w, old);
 }
 
 size_t sessions_assign_id(struct worker *w, char *buf, size_t cap)
@@ -386,6 +441,8 @@ bool sessions_tick(struct worker *w)
 void sessions_end_all(struct worker *w)
 {
     struct sessions *t = w->broker->sessions;
+
+    ASSERT(!w->journal.store);
 
     pthread_mutex_lock(&t->mutex);
     for (uint32_t i = 0; i < t->bucket_count; i++) {

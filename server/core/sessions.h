@@ -33,7 +33,8 @@ struct claim {
     struct str username;
     bool has_username;
     bool clean_start;
-    uint32_t realm; /* tells mount points apart: under another one a session begins anew */
+    uint32_t realm;    /* tells mount points apart: under another one a session begins anew */
+    uint64_t replaced; /* serial of the session that ended for this one; 0: none */
     /* Called once after CLAIM_WAITING, on some other worker's thread: carry the result to
      * the claim's own. */
     void (*ready)(struct claim *claim, enum claim_result result);
@@ -44,6 +45,10 @@ struct sessions *sessions_new(void);
 void sessions_free(struct sessions **sessions);
 
 enum claim_result sessions_claim(struct worker *w, struct claim *claim);
+
+/* The granted session has its settings: what must survive is written down and handed over
+ * before anybody else can see it.  Returns the place in the log that CONNACK waits for, 0: none. */
+uint64_t sessions_record(struct worker *w, const struct claim *claim, struct session *s);
 
 /* The claimant has attached its link.  Between the grant and this a further claim finds no
  * connection to kick; it is done here. */
@@ -57,13 +62,31 @@ bool sessions_cancel(struct worker *w, struct claim *claim);
  * claimant.  `s` is not the caller's any more. */
 void sessions_release(struct worker *w, struct session *s);
 
+/* A session as the store has it; its client is away.  Times are monotonic. */
+struct restored {
+    struct str client_id, username;
+    bool has_username;
+    uint64_t serial;
+    uint32_t realm, expiry;
+    uint8_t version;
+    uint64_t end_ms;  /* UINT64_MAX: never */
+    uint64_t will_ms; /* when its will is due; 0: no will waits */
+};
+
+/* Before the first claim.  The caller gives it its will, subscriptions and queue.  *old: a session
+ * that had the client id before and whose end was not written any more; for
+ * sessions_restore_end(). */
+struct session *sessions_restore(struct worker *w, const struct restored *r, struct session **old);
+void sessions_restore_end(struct worker *w, struct session *old);
+
 /* A unique id for a client that gave none: prefix and 16 hex digits.  Returns its length. */
 size_t sessions_assign_id(struct worker *w, char *buf, size_t cap);
 
 /* Due expiries and wills, some hundreds a call; true: more are due.  See broker_tick(). */
 bool sessions_tick(struct worker *w);
 
-/* Ends every session that is away; all connections are gone.  At shutdown, and for tests. */
+/* Ends every session that is away; all connections are gone.  At shutdown, when nothing is
+ * written to the store any more, and for tests. */
 void sessions_end_all(struct worker *w);
 
 struct sessions_stats {

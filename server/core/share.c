@@ -202,8 +202,7 @@ static bool member_put(struct share_group *g, const struct member *m)
 }
 
 struct share_group *share_join(struct worker *w, struct session *s, struct str name,
-                               struct str filter, unsigned options, uint32_t sub_id,
-                               bool *existed)
+                               struct str filter, unsigned options, uint32_t sub_id, bool *existed)
 {
     struct shares *sh = w->broker->shares;
     uint64_t hash = key_hash(name, filter);
@@ -215,9 +214,8 @@ struct share_group *share_join(struct worker *w, struct session *s, struct str n
         if (++sh->count > sh->bucket_count)
             table_grow(sh);
     }
-    *existed = member_put(g, &(struct member){.session = s,
-                                              .sub_id = sub_id,
-                                              .options = options & MEMBER_OPTIONS});
+    *existed = member_put(
+        g, &(struct member){.session = s, .sub_id = sub_id, .options = options & MEMBER_OPTIONS});
     if (!g->node) {
         bool there;
         g->node = subs_add(w->broker->subs, w->slot, filter, g, SUB_GROUP, &there);
@@ -357,7 +355,9 @@ static bool redeliver_in(struct worker *w, struct share_group *g, struct session
     if (others == 0)
         return false;
     COUNT_N(w, routed, (uint64_t)-1); /* the same target, offered anew */
+    journal_begin(w, e->message, 0, 0, 0);
     offer_around(w, g, &offer);
+    journal_end(w);
     return true;
 }
 

@@ -49,6 +49,7 @@ int session_subscribe(struct worker *w, struct session *s, const struct subscrib
     else
         subtable_put(&s->subs, &sub);
     lock_drop(&s->subs.lock);
+    journal_subscribed(w, s, r);
     return 0;
 }
 
@@ -72,6 +73,7 @@ bool session_unsubscribe(struct worker *w, struct session *s, struct str filter)
     subtable_remove(&s->subs, key);
     lock_drop(&s->subs.lock);
     index_remove(w, s, &gone);
+    journal_unsubscribed(w, s, filter);
     return true;
 }
 

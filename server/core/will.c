@@ -49,10 +49,14 @@ void will_send(struct worker *w, struct will *will)
         .expiry = will->expiry,
         .publisher = will->publisher,
         .publisher_hash = will->publisher_hash,
+        .origin = serial_stored(will->publisher) ? will->publisher : 0,
+        .from_will = true,
     };
     struct routed routed;
 
     router_publish(w, &p, &routed);
+    if (!routed.written)
+        journal_will_gone(w, p.origin);
     COUNT(w, wills_published);
     will_free(&will);
 }

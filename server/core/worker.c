@@ -35,6 +35,7 @@ void worker_free(struct worker **w)
     free((*w)->hits);
     free((*w)->hit_table);
     free((*w)->ids);
+    journal_fini(*w);
     atomic_fetch_sub(&(*w)->broker->worker_count, 1);
     free(*w);
     *w = NULL;
@@ -74,6 +75,7 @@ void worker_flush_batch(struct worker *w, struct flush_batch *batch)
 
 void worker_turn_end(struct worker *w)
 {
+    journal_submit(w);
     /* A flush may make no session dirty, so the list does not grow meanwhile. */
     for (uint32_t i = 0; i < w->dirty_count; i++)
         session_flush(w, w->dirty[i], STR_NONE);
@@ -86,4 +88,5 @@ void worker_turn_end(struct worker *w)
             w->broker->ops->post_flush(w->broker->ops_arg, i, batch);
     }
     w->remote_top = 0;
+    journal_submit(w); /* what a flush found expired, or too large */
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/qsbr.h"
+#include "core/journal.h"
 #include "core/ledger.h"
 #include "core/limits.h"
 #include "core/subs.h"
@@ -23,7 +24,7 @@ enum {
 
 /* One target of the message in hand. */
 struct hit {
-    struct session *session;
+    void *target;      /* struct session, or struct share_group if options has SUB_GROUP */
     uint32_t options;  /* SUB_*, the highest QoS of those that overlap */
     uint32_t sub_id;   /* the first subscription identifier, 0: none */
     uint32_t more_ids; /* further ones: index + 1 into worker.ids; 0: none */
@@ -50,9 +51,9 @@ struct worker {
 
     struct session **dirty; /* sessions to flush at the end of the turn */
     uint32_t dirty_count, dirty_cap;
-    uint32_t remote_dirty;        /* of those, how many another worker owns */
-    struct flush_batch **remote;  /* per worker: sessions it shall flush */
-    unsigned remote_top;          /* workers below this may have a batch */
+    uint32_t remote_dirty;       /* of those, how many another worker owns */
+    struct flush_batch **remote; /* per worker: sessions it shall flush */
+    unsigned remote_top;         /* workers below this may have a batch */
 
     struct hit *hits;
     uint32_t hit_count, hit_cap;
@@ -61,6 +62,7 @@ struct worker {
     struct hit_id *ids;
     uint32_t id_count, id_cap;
 
+    struct journal journal;
     struct ledger ledger;
     uint8_t scratch[WORKER_SCRATCH];
 };
@@ -71,10 +73,11 @@ void worker_free(struct worker **w);
 
 /* Start of a turn: the clock and the limits now in force. */
 void worker_turn_begin(struct worker *w, uint64_t now_ms);
-/* End of a turn: flushes every session made dirty by this worker. */
+/* End of a turn: hands over its records, then flushes every session made dirty by this
+ * worker. */
 void worker_turn_end(struct worker *w);
 
-#define COUNT(w, name)        ledger_add(&(w)->ledger.name, 1)
-#define COUNT_N(w, name, n)   ledger_add(&(w)->ledger.name, (n))
+#define COUNT(w, name)      ledger_add(&(w)->ledger.name, 1)
+#define COUNT_N(w, name, n) ledger_add(&(w)->ledger.name, (n))
 
 #endif

@@ -4,12 +4,12 @@
 
 enum { ACK_ROOM = 8 };
 
-static void put(struct client *c, uint8_t type, uint16_t packet_id, uint8_t reason)
+static void put(struct client *c, uint8_t type, uint16_t packet_id, uint8_t reason, bool waits)
 {
-    struct mqtt_out out = client_out(c, ACK_ROOM);
+    struct mqtt_out out = client_answer(c, ACK_ROOM, waits);
 
     mqtt_put_ack(&out, type, c->version, packet_id, reason, STR_NONE, c->link.maximum_packet);
-    client_out_done(c, &out);
+    client_answer_done(c, &out, waits);
 }
 
 /* An acknowledgement for an id that is not in flight is no reason to end: a client that
@@ -28,9 +28,9 @@ static void pubrec(struct client *c, const struct mqtt_ack *ack)
     int err = session_pubrec(c->desk->w, c->session, ack->packet_id, ack->reason, &release);
 
     if (err == RC_PACKET_ID_NOT_FOUND && ack->reason < 0x80)
-        put(c, MQTT_PUBREL, ack->packet_id, RC_PACKET_ID_NOT_FOUND);
-    else if (release)
-        put(c, MQTT_PUBREL, ack->packet_id, 0); /* [MQTT-4.3.3-4] */
+        put(c, MQTT_PUBREL, ack->packet_id, RC_PACKET_ID_NOT_FOUND, false);
+    else if (release) /* [MQTT-4.3.3-4], once a restart would not send the message again */
+        put(c, MQTT_PUBREL, ack->packet_id, 0, session_written(c->desk->w, c->session));
     else
         puback_like(c, err);
 }
@@ -40,7 +40,11 @@ static void pubrel(struct client *c, const struct mqtt_ack *ack)
     struct session *s = c->session;
     bool known = s->received && idset_remove(s->received, ack->packet_id);
 
-    put(c, MQTT_PUBCOMP, ack->packet_id, known ? 0 : RC_PACKET_ID_NOT_FOUND);
+    bool written = known && session_written(c->desk->w, s);
+
+    if (written)
+        journal_received(c->desk->w, s, ack->packet_id, true);
+    put(c, MQTT_PUBCOMP, ack->packet_id, known ? 0 : RC_PACKET_ID_NOT_FOUND, written);
 }
 
 void client_ack(struct client *c, const struct mqtt_frame *frame)

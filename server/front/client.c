@@ -87,6 +87,7 @@ static const uint32_t accepts[] = {
     [CLIENT_NEW] = BIT(MQTT_CONNECT),                          /* [MQTT-3.1.0-1] */
     [CLIENT_DECIDING] = BIT(MQTT_AUTH) | BIT(MQTT_DISCONNECT), /* [MQTT-3.1.2-30] */
     [CLIENT_CLAIMING] = 0,
+    [CLIENT_SETTLING] = 0,
     [CLIENT_LIVE] = BIT(MQTT_PUBLISH) | BIT(MQTT_PUBACK) | BIT(MQTT_PUBREC) | BIT(MQTT_PUBREL) |
                     BIT(MQTT_PUBCOMP) | BIT(MQTT_SUBSCRIBE) | BIT(MQTT_UNSUBSCRIBE) |
                     BIT(MQTT_PINGREQ) | BIT(MQTT_DISCONNECT) | BIT(MQTT_AUTH),

@@ -1,11 +1,12 @@
 /* One MQTT client, from accept to close.
  *
- *   NEW ── CONNECT ──> DECIDING ──> CLAIMING ──> LIVE ──> CLOSING
- *    │                    │            │                     ^
- *    └────────────────────┴────────────┴─────────────────────┘
+ *   NEW ── CONNECT ──> DECIDING ──> CLAIMING ──> SETTLING ──> LIVE ──> CLOSING
+ *    │                    │            │            │                     ^
+ *    └────────────────────┴────────────┴────────────┴─────────────────────┘
  *
  *   DECIDING  a hook (authentication) has yet to answer; AUTH may come [MQTT-3.1.2-30]
  *   CLAIMING  another connection has the session and is letting go of it
+ *   SETTLING  the session is ours; its record is on its way to the disk, then CONNACK goes out
  *   CLOSING   a last packet was written, or nothing may be; what arrives is ignored
  *
  * Only an attempt that has to wait keeps a copy of its CONNECT; it is decoded again when
@@ -39,6 +40,7 @@ enum { CLIENT_MAGIC = 0xc11e17aa };
     X(CLIENT_NEW)                                                                                  \
     X(CLIENT_DECIDING)                                                                             \
     X(CLIENT_CLAIMING)                                                                             \
+    X(CLIENT_SETTLING)                                                                             \
     X(CLIENT_LIVE)                                                                                 \
     X(CLIENT_CLOSING)
 
@@ -52,6 +54,21 @@ struct replay {
     struct retained_cursor *cursor;
     uint32_t sub_id;
     uint8_t options;
+};
+
+/* Acknowledgements that wait for the log, in order; see front/park.c. */
+struct park_part {
+    uint64_t lsn;              /* what it waits for; 0: nothing yet */
+    uint32_t len;              /* bytes from the beginning to its end */
+    uint16_t pubacks, subacks; /* among them */
+};
+
+struct park {
+    uint8_t *bytes;
+    uint32_t cap;
+    struct park_part all, first, rest; /* `all` may go on behind `rest`: see `fresh` */
+    bool fresh;  /* something came in this turn, which has no place in the log yet */
+    bool listed; /* on desk->parked */
 };
 
 /* What few clients need, or only for a while. */
@@ -68,9 +85,11 @@ struct client_extra {
     uint64_t tokens_ms;
     char assigned_id[64];
     uint8_t assigned_len;
+    struct park park;
+    struct session *settling; /* ours while SETTLING */
     struct client *owner;
     char *auth_method; /* of enhanced authentication, NULL: none */
-    char *connect; /* body of the CONNECT that waits for an answer */
+    char *connect;     /* body of the CONNECT that waits for an answer */
     uint32_t connect_len;
 };
 
@@ -89,14 +108,14 @@ struct client {
     bool gone : 1;         /* the connection is closed; memory waits for `pending` */
     bool problem_info : 1; /* [MQTT-3.1.2-29] */
     bool has_username : 1;
-    bool claiming : 1;     /* a claim waits, or its answer is under way */
-    bool settled : 1;      /* CONNACK with success was written */
-    bool reauth : 1;       /* a re-authentication is under way [MQTT 4.12.1] */
-    bool reauth_asked : 1; /* and it is the hook's turn */
-    uint16_t keep_alive;       /* seconds, 0: off */
-    uint16_t unacked;          /* QoS 1 PUBLISHes since acknowledgements last went out */
-    _Atomic uint16_t pending;  /* tasks under way that will come back to this client */
-    _Atomic uint8_t kicked;    /* reason; 0: not */
+    bool claiming : 1;        /* a claim waits, or its answer is under way */
+    bool settled : 1;         /* CONNACK with success was written */
+    bool reauth : 1;          /* a re-authentication is under way [MQTT 4.12.1] */
+    bool reauth_asked : 1;    /* and it is the hook's turn */
+    uint16_t keep_alive;      /* seconds, 0: off */
+    uint16_t unacked;         /* QoS 1 PUBLISHes since acknowledgements last went out */
+    _Atomic uint16_t pending; /* tasks under way that will come back to this client */
+    _Atomic uint8_t kicked;   /* reason; 0: not */
     struct link link;
     struct conn *conn;
     struct session *session; /* ours while LIVE */
@@ -104,7 +123,7 @@ struct client {
     const struct policy *policy;
     struct client_extra *extra; /* NULL until needed */
     struct ctl *ctl;            /* control packets to send, NULL: none */
-    uint64_t heard_ms; /* when the last packet came */
+    uint64_t heard_ms;          /* when the last packet came */
     struct wheel_timer timer;
 };
 
@@ -121,6 +140,20 @@ void client_post(struct client *c, void (*fn)(struct client *c));
 /* Room for `need` more control bytes, to be sent at the end of the turn. */
 struct mqtt_out client_out(struct client *c, size_t need);
 void client_out_done(struct client *c, const struct mqtt_out *out);
+
+/* As those two, for an acknowledgement: `waits` says that it tells of something that was written
+ * down in this turn.  It leaves once that is on the disk, and no later acknowledgement before it.
+ */
+struct mqtt_out client_answer(struct client *c, size_t need, bool waits);
+void client_answer_done(struct client *c, const struct mqtt_out *out, bool waits);
+
+/* front/park.c, for the desk: the turn's records end there; so much has settled. */
+void client_park_mark(struct client *c, uint64_t lsn);
+bool client_park_release(struct client *c, uint64_t settled);
+void client_park_drop(struct client *c);
+bool client_parked(const struct client *c);
+/* A SUBACK waits, and the retained messages behind it. */
+bool client_suback_parked(const struct client *c);
 
 /* The session is this client's from now on.  What is pending (CONNACK last) goes out before
  * anything from the session's queues. */
@@ -154,6 +187,8 @@ void client_auth(struct client *c, const struct mqtt_frame *frame);
 
 /* front/connect.c: the claim was decided, see client_extra.claim_result. */
 void client_claim_decided(struct client *c);
+/* The session's record has settled: CONNACK stands in ctl, the client goes live. */
+void client_settled(struct client *c);
 
 /* front/exchange.c: a hook's answer to AUTH after CONNACK. */
 void client_reauth_decided(struct client *c, enum hook_verdict verdict,

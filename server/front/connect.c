@@ -261,23 +261,36 @@ static void log_connected(const struct attempt *a, bool present)
            LOG_UINT("keep_alive", a->c->keep_alive), LOG_BOOL("session_present", present));
 }
 
-static void go_live(struct attempt *a, struct session *s, bool present)
+/* From here on the client is served. */
+static void go_live(struct client *c, struct session *s)
+{
+    entrance_settled(c);
+    arm_keep_alive(c);
+    COUNT(c->desk->w, connects);
+    client_attach(c, s);
+    sessions_attached(c->desk->w, s);
+}
+
+static void welcome(struct attempt *a, const struct claim *claim)
 {
     struct client *c = a->c;
-    struct worker *w = c->desk->w;
-    struct mqtt_out out = client_out(c, CONNACK_ROOM + a->client_id.len + a->p.auth_method.len +
-                                            a->answer.auth_data.len);
+    struct session *s = claim->session;
 
     link_settings(a);
     session_settings(a, s);
-    put_connack(a, s, present, &out);
-    client_out_done(c, &out);
-    entrance_settled(c);
-    arm_keep_alive(c);
-    COUNT(w, connects);
-    log_connected(a, present);
-    client_attach(c, s);
-    sessions_attached(w, s);
+    bool waits = sessions_record(c->desk->w, claim, s) > 0;
+    struct mqtt_out out = client_answer(
+        c, CONNACK_ROOM + a->client_id.len + a->p.auth_method.len + a->answer.auth_data.len, waits);
+    put_connack(a, s, claim->present, &out);
+    client_answer_done(c, &out, waits);
+    log_connected(a, claim->present);
+    if (waits) {
+        c->extra->settling = s;
+        c->state = CLIENT_SETTLING;
+        conn_pause(c->conn);
+    } else {
+        go_live(c, s);
+    }
 }
 
 /* -- Claiming -- */
@@ -314,7 +327,7 @@ static void assign_id(struct attempt *a)
 
 static void read_on(struct client *c)
 {
-    if (conn_paused(c->conn) && !c->paused)
+    if (c->state != CLIENT_SETTLING && conn_paused(c->conn) && !c->paused)
         conn_resume(c->conn);
 }
 
@@ -348,6 +361,10 @@ static void claim_session(struct attempt *a)
     struct client *c = a->c;
     struct claim *claim = &client_extra(c)->claim;
 
+    if (journal_refusing(c->desk->w) && a->p.session_expiry > 0) {
+        client_end(c, RC_SERVER_UNAVAILABLE, "the disk takes no sessions at the moment");
+        return;
+    }
     if (a->client_id.len == 0)
         assign_id(a);
     *claim = (struct claim){.client_id = a->client_id,
@@ -366,7 +383,7 @@ static void claim_session(struct attempt *a)
     }
     atomic_fetch_sub(&c->pending, 1);
     if (result == CLAIM_GRANTED)
-        go_live(a, claim->session, claim->present);
+        welcome(a, claim);
     else
         refuse_claim(c, result);
     unpark(c);
@@ -472,9 +489,18 @@ void client_claim_decided(struct client *c)
     }
     attempt_again(c, &a);
     if (x->claim_result == CLAIM_GRANTED)
-        go_live(&a, x->claim.session, x->claim.present);
+        welcome(&a, &x->claim);
     else
         refuse_claim(c, x->claim_result);
+    unpark(c);
+}
+
+void client_settled(struct client *c)
+{
+    struct session *s = c->extra->settling;
+
+    c->extra->settling = NULL;
+    go_live(c, s);
     unpark(c);
 }
 

@@ -6,8 +6,14 @@
 #include "base/wheel.h"
 #include "core/broker.h"
 #include "front/client.h"
+#include "store/store.h"
 
-enum { TOPIC_ROOM = 65536 + 1, PAUSE_TICK_MS = 50, FLUSH_BYTES = 256 * 1024 };
+enum {
+    TOPIC_ROOM = 65536 + 1,
+    PAUSE_TICK_MS = 50,
+    FLUSH_BYTES = 256 * 1024,
+    BACKLOG_MOST = 64 << 20
+};
 
 void client_list_add(struct client_list *list, struct client *c)
 {
@@ -18,11 +24,16 @@ void client_list_add(struct client_list *list, struct client *c)
     list->items[list->count++] = c;
 }
 
+bool desk_store_behind(const struct desk *d)
+{
+    return journal_backlog(d->w) > (journal_refusing(d->w) ? 0 : BACKLOG_MOST);
+}
+
 /* Whether what a client was held for is over. */
 static bool may_resume(struct client *c)
 {
     return !atomic_load(&c->desk->w->broker->pressure) && !client_replay_crowded(c) &&
-           client_rate_recovered(c);
+           !desk_store_behind(c->desk) && client_rate_recovered(c);
 }
 
 static void resume(struct client *c)
@@ -73,6 +84,44 @@ void client_list_remove(struct client_list *list, const struct client *c)
     }
 }
 
+void desk_settled(struct desk *d)
+{
+    if (!atomic_exchange(&d->settle_posted, true))
+        loop_post(d->loop, &d->settle_task);
+}
+
+/* What the turn wrote down goes to the log, and whose acknowledgements wait learn for what. */
+static void commit(struct desk *d)
+{
+    uint64_t lsn = journal_submit(d->w);
+
+    for (uint32_t i = 0; i < d->parking.count; i++)
+        client_park_mark(d->parking.items[i], lsn);
+    /* Handed over earlier in this turn, it may have settled before anybody waited for it. */
+    if (d->parking.count > 0 && d->w->journal.store && store_settled(d->w->journal.store) >= lsn)
+        desk_settled(d);
+    d->parking.count = 0;
+}
+
+static void settle(struct loop_task *task, struct loop *l)
+{
+    struct desk *d = CONTAINER_OF(task, struct desk, settle_task);
+    uint32_t kept = 0;
+
+    atomic_store(&d->settle_posted, false); /* first: what settles from here on is told again */
+    struct worker *w = desk_worker(d);
+    if (!w->journal.store)
+        return;
+    uint64_t settled = store_settled(w->journal.store);
+    journal_settled(w, settled);
+    for (uint32_t i = 0; i < d->parked.count; i++) {
+        struct client *c = d->parked.items[i];
+        if (client_park_release(c, settled))
+            d->parked.items[kept++] = c;
+    }
+    d->parked.count = kept;
+}
+
 struct desk *desk_new(struct broker *broker, struct loop *loop, struct door *door,
                       const struct hooks *hooks)
 {
@@ -83,6 +132,7 @@ struct desk *desk_new(struct broker *broker, struct loop *loop, struct door *doo
     d->loop = loop;
     d->w = worker_new(broker, loop_qsbr(loop), loop_index(loop));
     d->topic = xmalloc(TOPIC_ROOM);
+    d->settle_task.run = settle;
     wheel_kind(loop_wheel(loop), TIMER_CLIENT, client_on_timer, d);
     d->tick.kind = TIMER_DESK;
     wheel_kind(loop_wheel(loop), TIMER_DESK, on_tick, d);
@@ -98,6 +148,8 @@ void desk_free(struct desk **desk)
     free(d->talking.items);
     free(d->replaying.items);
     free(d->paused.items);
+    free(d->parking.items);
+    free(d->parked.items);
     free(d->topic);
     worker_free(&d->w);
     free(d);
@@ -138,6 +190,7 @@ void desk_took(struct desk *d, size_t bytes)
     d->unflushed += (uint32_t)bytes;
     if (d->unflushed < FLUSH_BYTES)
         return;
+    commit(d);
     flush_talking(d);
     worker_turn_end(d->w);
     d->unflushed = 0;
@@ -146,6 +199,7 @@ void desk_took(struct desk *d, size_t bytes)
 void desk_turn_end(struct desk *d)
 {
     desk_worker(d);
+    commit(d);
     flush_talking(d);
     if (d->replaying.count > 0) /* behind their SUBACK, which went out above */
         replay_slices(d);

@@ -29,15 +29,19 @@ struct desk {
     struct worker *w;
     struct door *door;
     const struct hooks *hooks;
-    bool turn_open; /* the worker knows this turn's time and limits */
+    bool turn_open;     /* the worker knows this turn's time and limits */
     uint32_t unflushed; /* bytes taken in since output was last flushed */
 
     struct client_list talking;   /* have control bytes to send */
     struct client_list replaying; /* have retained messages to get, and room for them */
     struct client_list paused;    /* not read from, for a rate limit or memory pressure */
+    struct client_list parking;   /* parked something in this turn */
+    struct client_list parked;    /* have acknowledgements that wait for the log */
+    struct loop_task settle_task; /* posted by the store's committer */
+    _Atomic bool settle_posted;
 
-    struct wheel_timer tick;  /* armed while somebody is paused */
-    uint8_t *topic; /* 64 KB, for topics with the mount point put in front */
+    struct wheel_timer tick; /* armed while somebody is paused */
+    uint8_t *topic;          /* 64 KB, for topics with the mount point put in front */
 };
 
 /* The desk's loop must be open and not started. */
@@ -69,6 +73,12 @@ void desk_unpause(struct desk *d, struct client *c);
 /* Bytes of a connection were worked off.  A turn that takes in more than the caches hold
  * flushes on the way, while the messages are still in them. */
 void desk_took(struct desk *d, size_t bytes);
+
+/* So much is on its way to the disk that who adds to it is not read from. */
+bool desk_store_behind(const struct desk *d);
+
+/* Something this desk handed over has settled.  Any thread. */
+void desk_settled(struct desk *d);
 
 /* End of a turn: retained replay in slices, then everything that became dirty is flushed. */
 void desk_turn_end(struct desk *d);

@@ -2,11 +2,20 @@
 
 #include <stdlib.h>
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "core/limits.h"
 #include "front/client.h"
 #include "net/listen.h"
+
+/* FNV-1a: the store keeps it, so it must be the same in each process. */
+static uint32_t realm_of(const char *mount_point)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *mount_point; mount_point++)
+        hash = (hash ^ (uint8_t)*mount_point) * 16777619u;
+    return hash | 1;
+}
 
 const struct policy *policy_new(const struct server_listener *conf)
 {
@@ -21,7 +30,7 @@ const struct policy *policy_new(const struct server_listener *conf)
     if (conf->mount_point && *conf->mount_point) {
         p->mount_point = str_dup(str_of(conf->mount_point));
         p->mount_len = (uint16_t)strlen(conf->mount_point);
-        p->realm = (uint32_t)hash_bytes(p->mount_point, p->mount_len) | 1;
+        p->realm = realm_of(p->mount_point);
     }
     p->name = str_dup(str_of(conf->listen.name));
     return p;

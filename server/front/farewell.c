@@ -122,7 +122,8 @@ void client_extra_trim(struct client *c)
         return;
     free(x->connect);
     x->connect = NULL;
-    if (!x->aliases && !x->replays && !x->auth_method && x->tokens_ms == 0) {
+    if (!x->aliases && !x->replays && !x->auth_method && x->tokens_ms == 0 && !x->settling &&
+        !client_parked(c)) {
         free(x);
         c->extra = NULL;
     }
@@ -148,6 +149,9 @@ void client_closed(struct conn *conn, void *owner, enum conn_cause cause)
         sessions_release(w, c->session);
         c->session = NULL;
     }
+    if (c->extra && c->extra->settling)
+        sessions_release(w, c->extra->settling);
+    client_park_drop(c);
     wheel_cancel(loop_wheel(d->loop), &c->timer);
     if (c->talking)
         client_list_remove(&d->talking, c);

@@ -140,7 +140,7 @@ static void ctl_taken(struct client *c, enum link_sent sent)
         return;
     bool held = c->ctl && c->ctl->len > CTL_HOLD;
     client_ctl_drop(c);
-    c->unacked = 0;
+    c->unacked = c->extra ? c->extra->park.all.pubacks : 0;
     if (held && !c->paused && sent != LINK_FAILED)
         conn_resume(c->conn);
 }

@@ -60,8 +60,8 @@ static int check_topic(struct client *c, struct mqtt_publish *p)
     if (fault != TOPIC_OK || p->topic.len > l->max_topic_length ||
         p->topic.len + c->policy->mount_len > UINT16_MAX)
         return RC_TOPIC_INVALID; /* [MQTT-3.3.2-2] */
-    if (p->topic_alias && (p->topic_alias > l->topic_alias_maximum ||
-                           !alias_set(c, p->topic_alias, p->topic)))
+    if (p->topic_alias &&
+        (p->topic_alias > l->topic_alias_maximum || !alias_set(c, p->topic_alias, p->topic)))
         return RC_TOPIC_ALIAS_INVALID;
     return 0;
 }
@@ -159,14 +159,15 @@ static struct str mounted(struct client *c, struct str topic)
 }
 
 /* Returns the reason code for the publisher. */
-static uint8_t route(struct client *c, const struct mqtt_publish *p)
+static uint8_t route(struct client *c, const struct mqtt_publish *p, struct routed *routed)
 {
     struct worker *w = c->desk->w;
-    struct routed routed;
+    struct session *s = c->session;
 
     if (p->topic.ptr[0] == '$' && str_starts(p->topic, STR("$SYS/"))) {
         COUNT_N(w, refused_not_authorized, 1);
         router_count_received(w, p->qos);
+        *routed = (struct routed){0};
         return RC_NOT_AUTHORIZED;
     }
     struct publication pub = {
@@ -177,45 +178,64 @@ static uint8_t route(struct client *c, const struct mqtt_publish *p)
         .qos = p->qos,
         .retain = p->retain,
         .expiry = p->expiry,
-        .publisher = c->session->serial,
-        .publisher_hash = c->session->hash,
+        .publisher = s->serial,
+        .publisher_hash = s->hash,
+        .origin = session_written(w, s) ? s->serial : 0,
+        .packet_id = p->qos == 2 ? p->packet_id : 0,
+        .refusable = c->version == MQTT_50,
     };
-    router_publish(w, &pub, &routed);
-    if (routed.memory || routed.retain_refused ||
-        (routed.full > 0 && routed.full == routed.targets))
+    router_publish(w, &pub, routed);
+    if (routed->memory || routed->store || routed->retain_refused ||
+        (routed->full > 0 && routed->full == routed->targets))
         return RC_QUOTA_EXCEEDED;
-    return routed.targets ? RC_SUCCESS : RC_NO_SUBSCRIBERS;
+    return routed->targets ? RC_SUCCESS : RC_NO_SUBSCRIBERS;
 }
 
-static void put_ack(struct client *c, uint8_t type, uint16_t packet_id, uint8_t reason)
+static void put_ack(struct client *c, uint8_t type, uint16_t packet_id, uint8_t reason, bool waits)
 {
-    struct mqtt_out out = client_out(c, 8);
+    struct mqtt_out out = client_answer(c, 8, waits);
 
     if (c->version != MQTT_50)
         reason = 0;
     mqtt_put_ack(&out, type, c->version, packet_id, reason, STR_NONE, c->link.maximum_packet);
-    client_out_done(c, &out);
+    client_answer_done(c, &out, waits);
+}
+
+/* The id itself has to survive too: with the message, or alone. */
+static bool write_received(struct client *c, uint16_t packet_id, bool added,
+                           const struct routed *routed)
+{
+    struct worker *w = c->desk->w;
+    bool right = added == routed->id_written || !session_written(w, c->session);
+
+    if (!right)
+        journal_received(w, c->session, packet_id, !added);
+    return routed->written || !right;
 }
 
 static void publish_qos2(struct client *c, const struct mqtt_publish *p)
 {
     struct session *s = c->session;
+    struct routed routed;
 
     if (!s->received)
         s->received = xcalloc(1, sizeof *s->received);
     if (idset_has(s->received, p->packet_id)) { /* [MQTT-4.3.3-10] */
-        put_ack(c, MQTT_PUBREC, p->packet_id, 0);
+        put_ack(c, MQTT_PUBREC, p->packet_id, 0, false);
         return;
     }
-    uint8_t reason = route(c, p);
-    if (reason < 0x80 || c->version != MQTT_50)
+    uint8_t reason = route(c, p, &routed);
+    bool added = reason < 0x80 || c->version != MQTT_50;
+    if (added)
         idset_add(s->received, p->packet_id);
-    put_ack(c, MQTT_PUBREC, p->packet_id, reason); /* [MQTT-4.3.3-8] [MQTT-4.3.3-9] */
+    bool waits = write_received(c, p->packet_id, added, &routed);
+    put_ack(c, MQTT_PUBREC, p->packet_id, reason, waits); /* [MQTT-4.3.3-8] [MQTT-4.3.3-9] */
 }
 
 void client_publish(struct client *c, const struct mqtt_frame *frame)
 {
     struct mqtt_publish p;
+    struct routed routed;
     int err = mqtt_decode_publish(frame, c->version, false, &p);
 
     if (LIKELY(!err) && UNLIKELY((err = check_publish(c, &p)) != 0)) {
@@ -227,14 +247,16 @@ void client_publish(struct client *c, const struct mqtt_frame *frame)
         return;
     }
     if (p.qos == 0) {
-        route(c, &p);
+        route(c, &p, &routed);
     } else if (p.qos == 1) {
         c->unacked++;
-        put_ack(c, MQTT_PUBACK, p.packet_id, route(c, &p));
+        uint8_t reason = route(c, &p, &routed);
+        put_ack(c, MQTT_PUBACK, p.packet_id, reason, routed.written);
     } else {
         publish_qos2(c, &p);
     }
     meter(c, frame->size);
-    if (UNLIKELY(atomic_load_explicit(&c->desk->w->broker->pressure, memory_order_relaxed)))
+    if (UNLIKELY(atomic_load_explicit(&c->desk->w->broker->pressure, memory_order_relaxed) ||
+                 desk_store_behind(c->desk)))
         client_hold(c);
 }

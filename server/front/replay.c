@@ -40,7 +40,9 @@ static void deliver(struct client *c, struct message *m, unsigned options, uint3
     if ((options & SUB_NO_LOCAL) && m->publisher == c->session->serial)
         return;
     message_ref(m, 1);
+    journal_begin(w, m, 0, 0, 0);
     session_deliver(w, c->session, m, qos, true, sub_id, 0); /* [MQTT-3.3.1-8] */
+    journal_end(w);
 }
 
 struct slice {
@@ -103,7 +105,7 @@ bool client_replay(struct client *c)
     struct client_extra *x = c->extra;
     struct worker *w = c->desk->w;
 
-    if (c->state != CLIENT_LIVE)
+    if (c->state != CLIENT_LIVE || client_suback_parked(c))
         return false;
     uint64_t room = session_room(w, c->session);
     struct slice slice = {.c = c, .left = room < SLICE ? (unsigned)room : SLICE};

@@ -13,22 +13,29 @@
 #include "base/mem.h"
 #include "base/qsbr.h"
 #include "core/broker.h"
+#include "core/restore.h"
 #include "core/retained.h"
 #include "core/session.h"
 #include "core/sessions.h"
+#include "core/spill.h"
 #include "front/client.h"
 #include "front/desk.h"
 #include "front/entrance.h"
 #include "front/hooks.h"
+#include "front/reader.h"
 #include "front/sys.h"
+#include "store/store.h"
 
 enum {
     CLOSE_WAIT_MS = 2000,
+    SEGMENTS_LEAST = 4,  /* of the log to a checkpoint */
     HEAP_KEEP = 4 << 20, /* free memory the allocator may hold on to at the top of a heap */
 };
 
 struct server {
     struct broker *broker;
+    struct store *store; /* NULL: in memory only */
+    struct reader *reader;
     struct qsbr_slot slot; /* the main thread's; offline but while it changes things */
     struct door door;
     struct hooks hooks;
@@ -82,7 +89,23 @@ static void post_flush(void *server, unsigned worker, struct flush_batch *batch)
     desk_post(server, worker, flush_batch, batch);
 }
 
-static const struct broker_ops broker_ops = {.post_flush = post_flush};
+static void read_queue(void *server, struct queue_read *r)
+{
+    reader_ask(((struct server *)server)->reader, r);
+}
+
+static const struct broker_ops broker_ops = {.post_flush = post_flush, .read_queue = read_queue};
+
+static void queue_was_read(struct server *s, struct desk *d, void *read)
+{
+    queue_read_done(d->w, read);
+}
+
+/* On the reader's thread. */
+static void carry_back(void *server, struct queue_read *r)
+{
+    desk_post(server, queue_read_worker(r), queue_was_read, r);
+}
 
 static void turn_end(struct loop *l, void *desk)
 {
@@ -208,8 +231,78 @@ fail:
     return err;
 }
 
-int server_start(struct server *s, char *why, size_t why_size)
+/* -- The store -- */
+
+static void store_settles(void *server, unsigned worker)
 {
+    struct server *s = server;
+
+    desk_settled(s->desks[worker]);
+}
+
+static void store_refuses(void *server, const char *why)
+{
+    if (why)
+        log_error("store",
+                  "the disk takes nothing: %s; what must survive is refused, all else goes on",
+                  why);
+    else
+        log_info("store", "the disk works again: everything is accepted");
+}
+
+/* On the first desk's worker, whose thread does not run yet. */
+static int take_up(struct server *s, char *why, size_t why_size)
+{
+    struct worker *w = s->desks[0]->w;
+    uint64_t begun = clock_mono_ms();
+    struct restore_stats stats;
+
+    qsbr_online(w->slot);
+    worker_turn_begin(w, begun);
+    int err = restore_run(w, s->store, &stats, why, why_size);
+    qsbr_quiescent(w->slot);
+    qsbr_offline(w->slot);
+    if (!err)
+        log_info("store",
+                 "%llu sessions with %llu subscriptions and %llu messages, %llu retained messages, "
+                 "in %llu ms",
+                 (unsigned long long)stats.sessions, (unsigned long long)stats.subscriptions,
+                 (unsigned long long)stats.messages, (unsigned long long)stats.retained,
+                 (unsigned long long)(clock_mono_ms() - begun));
+    return err;
+}
+
+static int open_store(struct server *s, const struct server_conf *conf, char *why, size_t why_size)
+{
+    struct store_conf store = {.dir = conf->store_dir,
+                               .sync = conf->sync,
+                               .interval_ms = conf->sync_interval_ms,
+                               .checkpoint_bytes = conf->checkpoint_bytes,
+                               .settled = store_settles,
+                               .refusing = store_refuses,
+                               .arg = s};
+    int err;
+
+    if (!conf->store_dir)
+        return 0;
+    if (conf->checkpoint_bytes && conf->checkpoint_bytes / SEGMENTS_LEAST < WAL_SEGMENT_BYTES)
+        store.segment_bytes = conf->checkpoint_bytes / SEGMENTS_LEAST;
+    if ((err = store_open(&s->store, &store, why, why_size)) < 0)
+        return err;
+    s->broker->store_offset_ms = store_clock_offset_ms(s->store);
+    if ((err = take_up(s, why, why_size)) < 0)
+        return err;
+    s->reader = reader_start(s->broker, s->store, carry_back, s);
+    for (unsigned i = 0; i < s->threads; i++)
+        s->desks[i]->w->journal.store = s->store;
+    return 0;
+}
+
+int server_start(struct server *s, const struct server_conf *conf, char *why, size_t why_size)
+{
+    int store_err = open_store(s, conf, why, why_size);
+    if (store_err < 0)
+        return store_err;
     for (unsigned i = 0; i < s->threads; i++) {
         int err = loop_start(s->loops[i]);
         if (err < 0) {
@@ -368,6 +461,11 @@ static void loops_settle(struct server *s)
         sched_yield();
 }
 
+static void stop_journal(struct server *s, struct desk *d, void *arg)
+{
+    journal_stop(d->w);
+}
+
 static void end_sessions(struct server *s, struct desk *d, void *arg)
 {
     sessions_end_all(d->w);
@@ -384,6 +482,11 @@ static void stop_running(struct server *s)
     while (server_connections(s) > 0 && clock_mono_ms() < deadline)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     loops_settle(s);
+    for (unsigned i = 0; i < s->threads; i++)
+        desk_post(s, i, stop_journal, NULL); /* from here on nobody asks the reader */
+    loops_settle(s);
+    reader_stop(&s->reader);
+    loops_settle(s);
     desk_post(s, 0, end_sessions, NULL);
     loops_settle(s);
     loops_settle(s); /* what ending them posted to each other */
@@ -399,6 +502,11 @@ void server_free(struct server **server)
         return;
     if (s->running)
         stop_running(s);
+    reader_stop(&s->reader);
+    if (store_close(&s->store) < 0)
+        log_error("store",
+                  "the log could not be written to its end: what the disk refused is lost, "
+                  "none of it was acknowledged");
     while (s->entrance_count > 0)
         entrance_shut(s, 0);
     sys_free(&s->sys);

@@ -1,7 +1,8 @@
 /* The running server: loops, listeners and the clients behind them, as main sees it.
  *
  *     server_open      binds every listener and reads its keys (may need privileges)
- *     server_start     starts the loops; clients are served from here on
+ *     server_start     opens the store and takes up its state, then starts the loops; clients are
+ *                      served from here on
  *     server_reload    swaps limits, policies, certificates and listeners; all or nothing
  *     server_drain     stops accepting, tells every client (MQTT 5: 0x8B) and lets go
  *     server_free      stops the loops and frees
@@ -18,6 +19,7 @@
 #include "core/ledger.h"
 #include "core/limits.h"
 #include "net/listen.h"
+#include "store/wal.h"
 
 struct server;
 
@@ -43,11 +45,16 @@ struct server_conf {
     const struct server_listener *listeners;
     size_t listener_count;
     uint32_t sys_interval_ms; /* $SYS topics; 0: off */
+    /* The durable store; fixed from server_start on. */
+    const char *store_dir; /* NULL: nothing survives this process */
+    enum wal_sync sync;
+    uint32_t sync_interval_ms;
+    uint64_t checkpoint_bytes; /* 0: what is usual */
 };
 
 /* On failure, one line in `why` that names what failed. */
 int server_open(struct server **out, const struct server_conf *conf, char *why, size_t why_size);
-int server_start(struct server *s, char *why, size_t why_size);
+int server_start(struct server *s, const struct server_conf *conf, char *why, size_t why_size);
 int server_reload(struct server *s, const struct server_conf *conf, char *why, size_t why_size);
 
 /* Begins an orderly end.  Afterwards server_connections() falls to 0; main waits for that,

@@ -81,6 +81,8 @@ static uint8_t subscribe_one(struct client *c, const struct mqtt_subscription *s
     };
     bool existed;
 
+    if (journal_refusing(c->desk->w) && session_stored(c->session))
+        return RC_QUOTA_EXCEEDED; /* the disk could not keep it */
     if (session_subscribe(c->desk->w, c->session, &r, &existed) < 0)
         return RC_QUOTA_EXCEEDED;
     COUNT(c->desk->w, subscribes);
@@ -89,19 +91,31 @@ static uint8_t subscribe_one(struct client *c, const struct mqtt_subscription *s
     return qos;
 }
 
+/* Whether a subscription came or went, which was written down. */
+static bool any_done(const uint8_t *codes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (codes[i] < 0x80 && codes[i] != RC_NO_SUBSCRIPTION)
+            return true;
+    }
+    return false;
+}
+
 static void answer(struct client *c, uint8_t type, uint16_t packet_id, uint8_t *codes,
                    uint32_t count)
 {
+    bool waits = session_written(c->desk->w, c->session) && any_done(codes, count);
+
     if (type == MQTT_SUBACK && c->version != MQTT_50) {
         for (uint32_t i = 0; i < count; i++) {
             if (codes[i] > 2)
                 codes[i] = 0x80; /* [MQTT-3.9.3-2] */
         }
     }
-    struct mqtt_out out = client_out(c, ANSWER_HEAD + count);
+    struct mqtt_out out = client_answer(c, ANSWER_HEAD + count, waits);
     mqtt_put_suback(&out, type, c->version, packet_id, codes, count, STR_NONE,
                     c->link.maximum_packet);
-    client_out_done(c, &out);
+    client_answer_done(c, &out, waits);
 }
 
 static uint8_t *codes_room(uint8_t *stack, uint32_t count)

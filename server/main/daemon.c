@@ -81,7 +81,7 @@ static int start(struct daemon *d, char *why, size_t why_size)
     }
     if ((err = process_drop(&d->user, why, why_size)) < 0)
         return err;
-    return server_start(d->server, why, why_size);
+    return server_start(d->server, &s->server, why, why_size);
 }
 
 static const char *access_text(const struct settings *s, const char *name)

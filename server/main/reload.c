@@ -94,12 +94,26 @@ static void keep_socket(struct settings *next, const struct settings *old)
     }
 }
 
+static void keep_list(struct settings *next, struct directive_list *to,
+                      const struct directive_list *from)
+{
+    const char **items = ARENA_ARRAY(&next->arena, const char *, from->count);
+
+    for (size_t i = 0; i < from->count; i++)
+        items[i] = arena_cstr(&next->arena, str_of(from->items[i]));
+    to->items = items;
+    to->count = from->count;
+}
+
 /* What only a restart changes stays as it runs, so that the next comparison says it again. */
 static void keep_fixed(struct settings *next, const struct settings *old)
 {
     next->threads = old->threads;
     next->server.threads = old->server.threads;
     next->data_dir = arena_cstr(&next->arena, str_of(old->data_dir));
+    next->store = old->store;
+    next->checkpoint_bytes = old->checkpoint_bytes;
+    keep_list(next, &next->sync, &old->sync);
     next->user = old->user ? arena_cstr(&next->arena, str_of(old->user)) : NULL;
     next->group = old->group ? arena_cstr(&next->arena, str_of(old->group)) : NULL;
     next->pid_file = old->pid_file ? arena_cstr(&next->arena, str_of(old->pid_file)) : NULL;

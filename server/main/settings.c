@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "conf/syntax.h"
+#include "conf/value.h"
 
 unsigned settings_cpus(void)
 {
@@ -76,12 +77,33 @@ static void resolve_control(struct settings *s)
                         "the path of a Unix socket has at most 107 bytes");
 }
 
+static void resolve_store(struct settings *s)
+{
+    const struct directive_list *sync = &s->sync;
+    struct server_conf *server = &s->server;
+    struct value_error e;
+    uint64_t ms = 0;
+
+    if (!s->store)
+        return;
+    server->store_dir = arena_printf(&s->arena, "%s/store", s->data_dir);
+    server->checkpoint_bytes = s->checkpoint_bytes;
+    server->sync = WAL_SYNC_ALWAYS;
+    if (sync->count == 1 && strcmp(sync->items[0], "none") == 0)
+        server->sync = WAL_SYNC_NONE;
+    if (sync->count == 2 && value_duration(str_of(sync->items[1]), &ms, &e) == 0) {
+        server->sync = WAL_SYNC_INTERVAL;
+        server->sync_interval_ms = (uint32_t)ms;
+    }
+}
+
 static void resolve(struct settings *s, const struct settings_origin *origin)
 {
     if (!s->data_dir)
         s->data_dir = arena_cstr(&s->arena, str_of(origin->data_dir));
     resolve_log(s);
     resolve_control(s);
+    resolve_store(s);
     s->server.threads = s->threads ? s->threads : settings_cpus();
     s->server.limits = s->limits;
     s->server.sys_interval_ms = s->sys_topics.interval_ms;

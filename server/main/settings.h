@@ -17,6 +17,8 @@
 /* The order of the choices in the table. */
 enum settings_anonymous { ANONYMOUS_AUTO, ANONYMOUS_ALLOW, ANONYMOUS_DENY };
 enum settings_type { TYPE_AUTO, TYPE_MQTT, TYPE_MQTTS, TYPE_WS, TYPE_WSS };
+enum { SETTINGS_SYNC_INTERVAL_MOST = 3600000 }; /* ms */
+
 enum settings_switch { SWITCH_AUTO, SWITCH_OFF, SWITCH_ON };
 
 struct settings_tls {
@@ -52,6 +54,9 @@ struct settings_listener {
 struct settings {
     uint32_t threads; /* 0: auto */
     const char *data_dir, *user, *group, *pid_file;
+    bool store;
+    struct directive_list sync; /* always | interval DURATION | none */
+    uint64_t checkpoint_bytes;
     enum settings_anonymous anonymous;
     struct {
         enum log_level level;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "conf/value.h"
 
 #define TLS(member)      DIRECTIVE_FIELD(struct settings_tls, member)
 #define LISTENER(member) DIRECTIVE_FIELD(struct settings_listener, member)
@@ -42,6 +43,29 @@ static void check_proxy(const struct directive *d, const struct syntax_node *nod
         complaint_error(ctx->complaints, node->words[1].pos,
                         "for example: proxy_protocol any from 10.0.0.0/8;",
                         "proxy_protocol needs to know who may send the header");
+}
+
+static void check_sync(const struct directive *d, const struct syntax_node *node,
+                       struct directive_context *ctx)
+{
+    struct str kind = node->words[1].text;
+    bool interval = str_eq(kind, STR("interval"));
+    struct value_error e;
+    uint64_t ms;
+
+    if (!interval && !str_eq(kind, STR("always")) && !str_eq(kind, STR("none")))
+        complaint_error(ctx->complaints, node->words[1].pos,
+                        "it takes always, interval and a duration, or none",
+                        "sync: unknown choice");
+    else if (interval != (node->count == 3))
+        complaint_error(ctx->complaints, node->words[1].pos, "for example: sync interval 50ms;",
+                        interval ? "sync interval needs a duration"
+                                 : "only 'sync interval' takes a duration");
+    else if (interval && value_duration(node->words[2].text, &ms, &e) < 0)
+        complaint_error(ctx->complaints, node->words[2].pos, e.hint, "sync: %s", e.message);
+    else if (interval && (ms == 0 || ms > SETTINGS_SYNC_INTERVAL_MOST))
+        complaint_error(ctx->complaints, node->words[2].pos, "for example: sync interval 50ms;",
+                        "sync interval is 1ms to 1h");
 }
 
 static void check_mount_point(const struct directive *d, const struct syntax_node *node,
@@ -333,6 +357,33 @@ static const struct directive top_items[] = {
      .flags = DIRECTIVE_FIXED,
      .help = "directory of everything Skep keeps; the default is /var/lib/skep, or data in the "
              "source tree when started from there"},
+    {.name = "store",
+     .type = DIRECTIVE_BOOL,
+     TOP(store),
+     .fallback = "on",
+     .flags = DIRECTIVE_FIXED,
+     .help = "keep sessions, their queues and retained messages in data_dir/store, so that they "
+             "survive; off: in memory only"},
+    {.name = "sync",
+     .type = DIRECTIVE_LIST,
+     .item = DIRECTIVE_STRING,
+     TOP(sync),
+     .max = 2,
+     .fallback = "always",
+     .check = check_sync,
+     .flags = DIRECTIVE_FIXED,
+     .syntax = "always|interval duration|none",
+     .help = "when acknowledgements leave: once a power cut would not undo what they say, or once "
+             "the end of the process would not (synced every so often, or left to the system)"},
+    {.name = "checkpoint_every",
+     .type = DIRECTIVE_SIZE,
+     TOP(checkpoint_bytes),
+     .fallback = "64m",
+     .min = 1 << 20,
+     .max = (uint64_t)64 << 30,
+     .flags = DIRECTIVE_FIXED,
+     .help = "bytes of log after which the store's state is brought up to date; a start replays at "
+             "most about twice as much"},
     {.name = "user",
      .type = DIRECTIVE_STRING,
      TOP(user),

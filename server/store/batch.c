@@ -28,7 +28,7 @@ static uint8_t *room(struct batch *b, size_t len)
 /* Begins a record whose body is known to be that long; returns where the body goes. */
 static uint8_t *begin(struct batch *b, unsigned type, unsigned flags, size_t body_len)
 {
-    size_t size = record_size(body_len);
+    size_t start = b->len, size = record_size(body_len);
     uint8_t *p = room(b, size);
 
     ASSERT(!b->open && body_len <= RECORD_BODY_MAX);
@@ -39,6 +39,7 @@ static uint8_t *begin(struct batch *b, unsigned type, unsigned flags, size_t bod
     p[17] = (uint8_t)flags;
     b->len += size;
     b->run = 0;
+    b->last = start + 1;
     return p + RECORD_HEAD;
 }
 
@@ -47,7 +48,7 @@ static uint8_t *begin(struct batch *b, unsigned type, unsigned flags, size_t bod
 void batch_pub_begin(struct batch *b, const struct record_message *m, unsigned flags,
                      uint64_t origin, uint16_t packet_id)
 {
-    size_t start = b->len, body_len = 16 + record_message_size(m);
+    size_t start = b->len, last = b->last, body_len = 16 + record_message_size(m);
     uint8_t *p = begin(b, RECORD_PUB, flags, body_len);
 
     p = put_u64(p, origin);
@@ -57,6 +58,7 @@ void batch_pub_begin(struct batch *b, const struct record_message *m, unsigned f
     record_message_put(p, m);
     b->len = start + RECORD_HEAD + body_len; /* the padding comes behind the targets */
     b->open = start + 1;
+    b->last = last; /* for it may be taken back */
 }
 
 void batch_pub_target(struct batch *b, const struct record_target *t)
@@ -92,6 +94,7 @@ bool batch_pub_end(struct batch *b)
     memset(room(b, end - b->len), 0, end - b->len);
     put_u32(b->bytes + start + 4, (uint32_t)body_len);
     b->len = end;
+    b->last = start + 1;
     return true;
 }
 
@@ -147,10 +150,11 @@ void batch_received(struct batch *b, uint64_t session, uint16_t packet_id, bool 
 
 void batch_session(struct batch *b, const struct record_session *s)
 {
-    uint8_t *p = begin(b, RECORD_SESSION, 0, 18 + s->client_id.len + s->username.len);
+    uint8_t *p = begin(b, RECORD_SESSION, 0, 22 + s->client_id.len + s->username.len);
 
     p = put_u64(p, s->number);
     p = put_u32(p, s->expiry);
+    p = put_u32(p, s->realm);
     *p++ = s->version;
     *p++ = s->has_username;
     p = put_u16(p, (uint16_t)s->client_id.len);
@@ -206,6 +210,13 @@ void batch_will(struct batch *b, const struct record_will *will)
     p = put_u32(p, will->expiry);
     if (!gone)
         record_message_put(p, &will->message);
+}
+
+void batch_join(struct batch *b)
+{
+    ASSERT(b->last && !b->open);
+    b->bytes[b->last - 1 + 17] |= RECORD_MORE;
+    b->run = 0;
 }
 
 void batch_raw(struct batch *b, unsigned type, unsigned flags, struct str body)

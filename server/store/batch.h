@@ -18,6 +18,7 @@ struct batch {
     size_t len, cap;
     size_t open; /* where the PUB being written begins, plus one; 0: none */
     size_t run;  /* where the last record, an ACK that may grow, begins, plus one; 0: none */
+    size_t last; /* where the last record begins, plus one; 0: there is none */
 };
 
 void batch_fini(struct batch *b);
@@ -51,6 +52,17 @@ void batch_sub(struct batch *b, const struct record_sub *sub);
 void batch_unsub(struct batch *b, uint64_t session, struct str filter);
 /* message.topic empty: the session has no will any more. */
 void batch_will(struct batch *b, const struct record_will *will);
+
+/* The record added last takes effect only together with the one that is added next: after a
+ * crash there are both or neither.  There must be one, and a next one before the batch is
+ * handed over. */
+void batch_join(struct batch *b);
+
+/* The next record is still to come. */
+static inline bool batch_joining(const struct batch *b)
+{
+    return b->last && record_more(b->bytes + b->last - 1);
+}
 
 /* Any record; for tests, and for what an import brings. */
 void batch_raw(struct batch *b, unsigned type, unsigned flags, struct str body);

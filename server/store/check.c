@@ -56,6 +56,7 @@ static int look_begin(struct looked *l, uint64_t *applied)
 {
     char path[PATH_MOST];
     struct tables_txn *txn;
+    uint64_t backup = 0;
     int err;
 
     snprintf(path, sizeof path, "%s/state.mdb", l->dir);
@@ -64,14 +65,16 @@ static int look_begin(struct looked *l, uint64_t *applied)
         (err = tables_begin(l->tables, false, &txn)) < 0)
         return err;
     err = tables_meta_get(txn, "applied", applied);
+    if (!err)
+        err = tables_meta_get(txn, TABLES_META_BACKUP, &backup);
     tables_abort(&txn);
     if (err) {
-        snprintf(l->why, l->why_size, "%s: %s", path, tables_why(l->tables));
+        snprintf(l->why, l->why_size, "%s: %s", path, tables_why());
         return err;
     }
     if ((err = segment_list(&l->segments, l->disk, l->dir, l->why, l->why_size)) < 0)
         return err;
-    if (*applied > 0 && (!l->segments || !l->segments->sequence)) {
+    if (*applied > 0 && !backup && (!l->segments || !l->segments->sequence)) {
         snprintf(l->why, l->why_size, "%s holds a checkpoint but no log: its log files are missing",
                  l->dir);
         return ERR_DAMAGED;
@@ -109,7 +112,7 @@ static int check_tables(struct looked *l, struct check_report *out)
     tables_abort(&txn);
     if (err) {
         out->tables_damaged = err == ERR_DAMAGED;
-        snprintf(l->why, l->why_size, "%s/state.mdb: %s", l->dir, tables_why(l->tables));
+        snprintf(l->why, l->why_size, "%s/state.mdb: %s", l->dir, tables_why());
     }
     return err;
 }
@@ -208,9 +211,8 @@ static int cut_at(struct looked *l, struct fold *f, uint64_t lsn)
         err = copy_aside(l, s, lsn);
     if (!err)
         err = l->disk->ops->sync_dir(l->disk, l->dir);
-    if (!err && (err = fold_apply(f, l->tables, lsn, 0)) < 0)
-        snprintf(l->why, l->why_size, "cannot write %s/state.mdb: %s", l->dir,
-                 tables_why(l->tables));
+    if (!err && (err = fold_apply(f, l->tables, lsn, NULL)) < 0)
+        snprintf(l->why, l->why_size, "cannot write %s/state.mdb: %s", l->dir, tables_why());
     if (!err)
         err = end_log_at(l, lsn);
     /* Last of all: with these gone, nothing but the copies tells of the damage. */

@@ -205,8 +205,9 @@ static void add_target(struct fold *f, struct fold_message *m, const struct reco
         return;
     struct fold_entry *e = entry_of(f, s, t->counter);
     f->stats.queued++;
-    if (e->done) { /* its ACK was handed over first */
-        entry_cancel(f, e);
+    if (e->done) { /* its ACK was handed over first, perhaps its RELEASE in an earlier stretch */
+        e->over = true;
+        f->stats.cancelled++;
         return;
     }
     e->target = *t;
@@ -244,8 +245,13 @@ static void add_ack(struct fold *f, const struct record_run *run)
 
     for (uint64_t c = run->first; !s->ended && c < run->first + run->count; c++) {
         struct fold_entry *e = entry_of(f, s, c);
-        if (e->message) {
+        if (e->message)
             e->message->refs--;
+        if (e->message && e->target.qos == 2) { /* a RELEASE may be in an earlier stretch */
+            e->message = NULL;
+            e->done = e->over = true;
+            f->stats.cancelled++;
+        } else if (e->message) {
             entry_cancel(f, e);
         } else if (e->released && e->target.session) { /* began within this stretch */
             entry_cancel(f, e);
@@ -324,7 +330,10 @@ int fold_record(void *fold, const struct record *r, const struct record_body *bo
         session_part(f, session_of(f, body->will.number), SESSION_WILL,
                      r->flags & RECORD_GONE ? STR_NONE : r->body);
         break;
-    default: /* RECORD_COMMIT says nothing about state */
+    case RECORD_COMMIT:
+        f->moment = body->commit.moment;
+        break;
+    default:
         break;
     }
     return 0;

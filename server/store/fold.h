@@ -4,8 +4,8 @@
  * Records go in in the order of the log.  What was queued and acknowledged within the stretch
  * cancels out and never reaches the tables.  An ACK or RELEASE without its message is kept: its
  * message is in the tables already, or is yet to come, for workers hand over when their turns
- * end; in that case a mark waits in the tables (QUEUE_DONE, QUEUE_RELEASED).  What concerns a
- * session that is in neither is for one that has ended, and is dropped.
+ * end; in that case a mark waits in the tables (QUEUE_DONE, or QUEUE_RELEASED with QoS 0).  What
+ * concerns a session that is in neither is for one that has ended, and is dropped.
  *
  * Views the records it was given: they must live as long.  One thread. */
 #ifndef SKEP_STORE_FOLD_H
@@ -22,7 +22,7 @@ enum session_part {
     SESSION_HEAD, /* body of RECORD_SESSION */
     SESSION_AWAY, /* body of RECORD_AWAY; absent: its client was connected */
     SESSION_WILL, /* body of RECORD_WILL */
-    SESSION_TAIL, /* u64: counters below this have been used */
+    SESSION_TAIL, /* u64: counters below this have been used; u64: entries in its queue */
 };
 
 /* First byte of a queue entry's value. */
@@ -32,6 +32,8 @@ enum queue_kind {
     QUEUE_SHARED,   /* target, lsn of the message in TABLE_MESSAGES */
     QUEUE_OWN,      /* target, message */
 };
+
+enum { SESSION_TAIL_SIZE = 16 };
 
 enum { QUEUE_TARGET = 8 }; /* sub_id u32, share u16, qos u8, retain u8 */
 
@@ -48,12 +50,14 @@ struct fold_stats {
 };
 struct fold_stats fold_stats(const struct fold *f);
 
-/* Puts it all into the tables together with `applied`, in one transaction.  With `pause_us`
- * the thread sleeps so long after every few hundred changes. */
-int fold_apply(struct fold *f, struct tables *t, uint64_t applied, unsigned pause_us);
+/* Puts it all into the tables together with `applied`, in one transaction.  The thread sleeps
+ * for *pause_us, which may change meanwhile, after every few hundred changes; NULL: never. */
+int fold_apply(struct fold *f, struct tables *t, uint64_t applied,
+               const _Atomic unsigned *pause_us);
 
 /* After recovery no worker has anything left to hand over: marks that still wait are for
- * messages that were lost before they were acknowledged, and go. */
+ * messages that were lost before they were acknowledged, and go.  How many there are is
+ * counted; queues are walked only to find them. */
 int fold_sweep(struct tables *t);
 
 #endif

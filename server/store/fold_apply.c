@@ -1,4 +1,5 @@
 /* A fold's way into the tables: sorted, in one transaction. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,90 +9,22 @@
 #include "store/fold_impl.h"
 #include "store/octets.h"
 
-enum { PAUSE_EVERY = 256, VALUE_HEAD = 1 + QUEUE_TARGET };
+enum { PAUSE_EVERY = 256 };
 
-struct apply {
-    struct fold *fold;
-    struct tables_txn *txn;
-    unsigned pause_us, changes;
-    uint8_t *value; /* scratch */
-    size_t value_cap;
-};
-
-static void breathe(struct apply *a)
+static void breathe(struct applying *a)
 {
-    if (a->pause_us && ++a->changes % PAUSE_EVERY == 0) {
-        struct timespec nap = {a->pause_us / 1000000, (long)(a->pause_us % 1000000) * 1000};
+    if (!a->pause_us || ++a->changes % PAUSE_EVERY != 0)
+        return;
+    unsigned us = atomic_load_explicit(a->pause_us, memory_order_relaxed);
+    struct timespec nap = {us / 1000000, (long)(us % 1000000) * 1000};
+    if (us > 0)
         nanosleep(&nap, NULL);
-    }
-}
-
-static struct table_key message_key(uint64_t lsn, uint8_t part)
-{
-    struct table_key key = {.len = 0};
-
-    key_u64(&key, lsn);
-    key_u8(&key, part);
-    return key;
-}
-
-static struct table_key number_key(uint64_t number)
-{
-    struct table_key key = {.len = 0};
-
-    key_u64(&key, number);
-    return key;
-}
-
-/* -- Shared messages -- */
-
-static int refs_put(struct apply *a, uint64_t lsn, uint64_t refs)
-{
-    struct table_key key = message_key(lsn, 1);
-    uint8_t bytes[8];
-
-    put_u64(bytes, refs);
-    return tables_put(a->txn, TABLE_MESSAGES, key_str(&key),
-                      (struct str){(char *)bytes, sizeof bytes});
-}
-
-static int message_store(struct apply *a, struct fold_message *m)
-{
-    struct table_key key = message_key(m->lsn, 0);
-    int err = tables_put(a->txn, TABLE_MESSAGES, key_str(&key), m->bytes);
-
-    m->stored = true;
-    return err ? err : refs_put(a, m->lsn, m->refs);
-}
-
-static int message_unref(struct apply *a, uint64_t lsn)
-{
-    struct table_key bytes_key = message_key(lsn, 0), refs_key = message_key(lsn, 1);
-    struct str value;
-    int err = tables_get(a->txn, TABLE_MESSAGES, key_str(&refs_key), &value);
-
-    if (err)
-        return err == ERR_NOT_FOUND ? 0 : err;
-    uint64_t refs = value.len == 8 ? get_u64((const uint8_t *)value.ptr) : 0;
-    if (refs > 1)
-        return refs_put(a, lsn, refs - 1);
-    if ((err = tables_delete(a->txn, TABLE_MESSAGES, key_str(&refs_key))) < 0)
-        return err;
-    return tables_delete(a->txn, TABLE_MESSAGES, key_str(&bytes_key));
-}
-
-/* The entry whose value this is goes. */
-static int value_forget(struct apply *a, struct str value)
-{
-    if (value.len == VALUE_HEAD + 8 && value.ptr[0] == QUEUE_SHARED)
-        return message_unref(a, get_u64((const uint8_t *)value.ptr + VALUE_HEAD));
-    return 0;
 }
 
 /* -- Sessions that ended -- */
 
 struct erase {
-    struct apply *apply;
+    struct applying *apply;
     uint64_t *lsns; /* of shared messages, let go after the walk */
     size_t count, cap;
 };
@@ -99,14 +32,16 @@ struct erase {
 static int erase_each(void *arg, struct str key, struct str value, bool *remove)
 {
     struct erase *e = arg;
+    uint64_t lsn = fold_shared_message(value);
 
     *remove = true;
-    if (value.len == VALUE_HEAD + 8 && value.ptr[0] == QUEUE_SHARED) {
+    e->apply->marks -= fold_queue_kind(value) == QUEUE_DONE;
+    if (lsn) {
         if (e->count == e->cap) {
             e->cap = e->cap ? e->cap * 2 : 64;
             e->lsns = xrealloc(e->lsns, e->cap * sizeof *e->lsns);
         }
-        e->lsns[e->count++] = get_u64((const uint8_t *)value.ptr + VALUE_HEAD);
+        e->lsns[e->count++] = lsn;
     }
     return 0;
 }
@@ -117,114 +52,63 @@ static int remove_each(void *arg, struct str key, struct str value, bool *remove
     return 0;
 }
 
-static int erase_session(struct apply *a, const struct fold_session *s)
+static int erase_session(struct applying *a, const struct fold_session *s)
 {
     static const enum table others[] = {TABLE_SESSIONS, TABLE_SUBS, TABLE_RECEIVED};
-    struct table_key key = number_key(s->number);
+    struct table_key key = fold_number_key(s->number);
     struct erase e = {.apply = a};
     int err = tables_each(a->txn, TABLE_QUEUE, key_str(&key), erase_each, &e);
 
     for (size_t i = 0; !err && i < e.count; i++)
-        err = message_unref(a, e.lsns[i]);
+        err = fold_message_unref(a, e.lsns[i]);
     free(e.lsns);
     for (size_t i = 0; !err && i < ARRAY_LEN(others); i++)
         err = tables_each(a->txn, others[i], key_str(&key), remove_each, NULL);
     return err;
 }
 
-static int apply_session(struct apply *a, struct fold_session *s)
+static int apply_session(struct applying *a, struct fold_session *s)
 {
-    struct table_key key = number_key(s->number);
+    struct table_key key = fold_number_key(s->number);
     struct str there;
-    uint8_t tail[8];
-    uint64_t before = 0;
-    int err;
 
     s->known = s->begun;
+    s->queued = 0;
     if (s->ended)
         return erase_session(a, s);
+    if (s->known)
+        return 0;
     key_u8(&key, SESSION_HEAD);
-    if (!s->known) {
-        if ((err = tables_get(a->txn, TABLE_SESSIONS, key_str(&key), &there)) != 0)
-            return err == ERR_NOT_FOUND ? 0 : err;
-        s->known = true;
-    }
-    key.bytes[key.len - 1] = SESSION_TAIL;
+    int err = tables_get(a->txn, TABLE_SESSIONS, key_str(&key), &there);
+    s->known = !err;
+    return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+/* What its entries have changed. */
+static int apply_tail(struct applying *a, struct fold_session *s)
+{
+    struct table_key key = fold_number_key(s->number);
+    struct str there;
+    uint8_t value[SESSION_TAIL_SIZE];
+    uint64_t tail = 0, queued = 0;
+    int err;
+
+    if (!s->known || s->ended || (s->tail == 0 && s->queued == 0))
+        return 0;
+    key_u8(&key, SESSION_TAIL);
     err = tables_get(a->txn, TABLE_SESSIONS, key_str(&key), &there);
     if (err && err != ERR_NOT_FOUND)
         return err;
-    if (!err && there.len == 8)
-        before = get_u64((const uint8_t *)there.ptr);
-    if (s->tail <= before)
-        return 0;
-    put_u64(tail, s->tail);
-    return tables_put(a->txn, TABLE_SESSIONS, key_str(&key), (struct str){(char *)tail, 8});
-}
-
-/* -- Queue entries -- */
-
-static struct str entry_value(struct apply *a, const struct fold_entry *e)
-{
-    const struct fold_message *m = e->message;
-    size_t need = VALUE_HEAD + (m ? m->bytes.len : 0) + 8;
-
-    if (need > a->value_cap) {
-        a->value_cap = need * 2;
-        a->value = xrealloc(a->value, a->value_cap);
+    if (!err && there.len == SESSION_TAIL_SIZE) {
+        tail = get_u64((const uint8_t *)there.ptr);
+        queued = get_u64((const uint8_t *)there.ptr + 8);
     }
-    uint8_t *p = a->value;
-    *p++ = e->done ? QUEUE_DONE : !m ? QUEUE_RELEASED : m->stored ? QUEUE_SHARED : QUEUE_OWN;
-    if (e->done)
-        return (struct str){(char *)a->value, 1};
-    p = put_u32(p, e->target.sub_id);
-    p = put_u16(p, e->target.share);
-    *p++ = e->target.qos;
-    *p++ = e->target.retain;
-    if (m)
-        p = m->stored ? put_u64(p, m->lsn) : put_str(p, m->bytes);
-    return (struct str){(char *)a->value, (size_t)(p - a->value)};
-}
-
-/* What waits in the tables for this message decides. */
-static int add_message(struct apply *a, const struct fold_entry *e, struct str key,
-                       struct str value)
-{
-    struct str there;
-    int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
-
-    if (err != ERR_EXISTS)
-        return err;
-    bool was_done = there.len > 0 && there.ptr[0] == QUEUE_DONE;
-    if (e->message && e->message->stored && (err = message_unref(a, e->message->lsn)) < 0)
-        return err;
-    return was_done ? tables_delete(a->txn, TABLE_QUEUE, key) : 0;
-}
-
-static int apply_entry(struct apply *a, const struct fold_entry *e)
-{
-    struct table_key key = number_key(e->session->number);
-    struct str value, there;
-    int err;
-
-    if (!e->session->known || e->session->ended)
+    if (s->tail <= tail && s->queued == 0)
         return 0;
-    key_u64(&key, e->counter);
-    value = entry_value(a, e);
-    if (e->target.session && !e->done)
-        return add_message(a, e, key_str(&key), value);
-    err = tables_add(a->txn, TABLE_QUEUE, key_str(&key), value, &there);
-    if (err != ERR_EXISTS)
-        return err;
-    if (!e->done && there.len == 1) /* a mark that the message is done stands */
-        return 0;
-    uint8_t kept[VALUE_HEAD] = {0};
-    memcpy(kept, there.ptr, there.len < VALUE_HEAD ? there.len : VALUE_HEAD);
-    if ((err = value_forget(a, there)) < 0)
-        return err;
-    if (e->done)
-        return tables_delete(a->txn, TABLE_QUEUE, key_str(&key));
-    kept[0] = QUEUE_RELEASED;
-    return tables_put(a->txn, TABLE_QUEUE, key_str(&key), (struct str){(char *)kept, sizeof kept});
+    put_u64(value, s->tail > tail ? s->tail : tail);
+    put_u64(value + 8, queued + (uint64_t)s->queued);
+    return tables_put(a->txn, TABLE_SESSIONS, key_str(&key),
+                      (struct str){(char *)value, sizeof value});
 }
 
 /* -- In order -- */
@@ -269,13 +153,14 @@ static void **sorted(const struct fold_map *m, int (*order)(const void *, const 
     return all;
 }
 
-static int apply_sessions(struct apply *a)
+static int each_session(struct applying *a,
+                        int (*apply)(struct applying *a, struct fold_session *s))
 {
     void **all = sorted(&a->fold->sessions, by_number);
     int err = 0;
 
     for (size_t i = 0; !err && i < a->fold->sessions.count; i++) {
-        err = apply_session(a, all[i]);
+        err = apply(a, all[i]);
         breathe(a);
     }
     free(all);
@@ -283,7 +168,7 @@ static int apply_sessions(struct apply *a)
 }
 
 /* Messages that several sessions queue come first and once; how many do is known only now. */
-static int apply_entries(struct apply *a)
+static int apply_entries(struct applying *a)
 {
     void **all = sorted(&a->fold->entries, by_counter);
     size_t n = a->fold->entries.count;
@@ -297,22 +182,22 @@ static int apply_entries(struct apply *a)
     for (size_t i = 0; !err && i < n; i++) {
         struct fold_entry *e = all[i];
         if (e->message && e->message->refs > 1 && !e->message->stored)
-            err = message_store(a, e->message);
+            err = fold_message_store(a, e->message);
     }
     for (size_t i = 0; !err && i < n; i++) {
         struct fold_entry *e = all[i];
         bool gone = !e->session->known || e->session->ended;
         if (gone && e->message && e->message->stored)
-            err = message_unref(a, e->message->lsn);
+            err = fold_message_unref(a, e->message->lsn);
         else
-            err = apply_entry(a, e);
+            err = fold_entry_apply(a, e);
         breathe(a);
     }
     free(all);
     return err;
 }
 
-static int apply_changes(struct apply *a)
+static int apply_changes(struct applying *a)
 {
     void **all = sorted(&a->fold->changes, by_key);
     int err = 0;
@@ -331,61 +216,47 @@ static int apply_changes(struct apply *a)
     return err;
 }
 
-static int apply_meta(struct apply *a, uint64_t applied)
+static int apply_meta(struct applying *a, uint64_t applied)
 {
-    uint64_t last;
-    int err = tables_meta_get(a->txn, "last_number", &last);
+    uint64_t last, marks;
+    int err = tables_meta_get(a->txn, "marks", &marks);
+
+    if (!err && a->marks != 0)
+        err = tables_meta_put(a->txn, "marks", marks + (uint64_t)a->marks);
+    if (!err)
+        err = tables_meta_get(a->txn, "last_number", &last);
 
     if (!err && a->fold->last_number > last)
         err = tables_meta_put(a->txn, "last_number", a->fold->last_number);
+    if (!err && a->fold->moment.store_ms)
+        err = tables_moment_put(a->txn, a->fold->moment);
     return err ? err : tables_meta_put(a->txn, "applied", applied);
 }
 
-static int apply_once(struct apply *a, struct tables *t, uint64_t applied)
+static int apply_once(struct applying *a, struct tables *t, uint64_t applied)
 {
     int err = tables_begin(t, true, &a->txn);
 
     if (err)
         return err;
-    if ((err = apply_sessions(a)) < 0 || (err = apply_entries(a)) < 0 ||
-        (err = apply_changes(a)) < 0 || (err = apply_meta(a, applied)) < 0) {
+    a->marks = 0;
+    if ((err = each_session(a, apply_session)) < 0 || (err = apply_entries(a)) < 0 ||
+        (err = each_session(a, apply_tail)) < 0 || (err = apply_changes(a)) < 0 ||
+        (err = apply_meta(a, applied)) < 0) {
         tables_abort(&a->txn);
         return err;
     }
     return tables_commit(&a->txn);
 }
 
-int fold_apply(struct fold *f, struct tables *t, uint64_t applied, unsigned pause_us)
+int fold_apply(struct fold *f, struct tables *t, uint64_t applied, const _Atomic unsigned *pause_us)
 {
-    struct apply a = {.fold = f, .pause_us = pause_us};
+    struct applying a = {.fold = f, .pause_us = pause_us};
     int err;
 
     do
         err = apply_once(&a, t, applied);
     while (err == ERR_AGAIN); /* the map was too small; it is larger now */
     free(a.value);
-    return err;
-}
-
-static int sweep_each(void *arg, struct str key, struct str value, bool *remove)
-{
-    *remove = value.len == 1 && value.ptr[0] == QUEUE_DONE;
-    return 0;
-}
-
-int fold_sweep(struct tables *t)
-{
-    struct tables_txn *txn;
-    int err;
-
-    do {
-        if ((err = tables_begin(t, true, &txn)) < 0)
-            return err;
-        err = tables_each(txn, TABLE_QUEUE, STR_NONE, sweep_each, NULL);
-        if (err)
-            tables_abort(&txn);
-        else
-            err = tables_commit(&txn);
-    } while (err == ERR_AGAIN);
     return err;
 }

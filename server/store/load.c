@@ -2,15 +2,25 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "store/fold.h"
 #include "store/octets.h"
+#include "store/queue.h"
+
+enum { PROGRESS_MS = 2000, WORTH_SAYING_MS = 100, LOOK_EVERY = 256, ENOUGH = 1 };
 
 struct loading {
     const struct loader *to;
     struct tables_txn *txn;
+    struct queue_reader queue;
     struct load_session session;
-    bool pending; /* session is read but not yet handed out */
+    bool pending;   /* session is read but not yet handed out */
+    uint64_t given; /* entries of this session */
+    uint64_t sessions, messages, retained;
+    uint64_t begun_ms, said_ms;
+    unsigned steps;
 };
 
 /* A value that is the body of a record. */
@@ -39,47 +49,55 @@ static int each_received(void *arg, struct str key, struct str value, bool *remo
     return l->to->received ? l->to->received(l->to->arg, key_get_u64(key, 0), id) : 0;
 }
 
-static int shared_message(struct loading *l, uint64_t lsn, struct record_message *out)
+/* Looks at the clock now and then. */
+static void say_progress(struct loading *l)
 {
-    struct table_key key = {.len = 0};
-    struct str bytes;
+    if (++l->steps % LOOK_EVERY != 0)
+        return;
+    uint64_t now = clock_mono_ms();
+    if (now - l->said_ms < PROGRESS_MS)
+        return;
+    l->said_ms = now;
+    log_info("store", "loading: %llu sessions, %llu queued and %llu retained messages so far",
+             (unsigned long long)l->sessions, (unsigned long long)l->messages,
+             (unsigned long long)l->retained);
+}
 
-    key_u64(&key, lsn);
-    key_u8(&key, 0);
-    int err = tables_get(l->txn, TABLE_MESSAGES, key_str(&key), &bytes);
-    if (err)
-        return err == ERR_NOT_FOUND ? ERR_DAMAGED : err;
-    return record_message_get(bytes, out) < 0 ? ERR_DAMAGED : 0;
+static void say_end(const struct loading *l)
+{
+    uint64_t took = clock_mono_ms() - l->begun_ms;
+
+    if (took >= WORTH_SAYING_MS)
+        log_info("store",
+                 "loaded %llu sessions, %llu queued and %llu retained messages in %llu.%03llu s",
+                 (unsigned long long)l->sessions, (unsigned long long)l->messages,
+                 (unsigned long long)l->retained, (unsigned long long)took / 1000,
+                 (unsigned long long)took % 1000);
+}
+
+/* The first entry that is not handed out ends the walk. */
+static int leave_rest(struct loading *l, const struct load_entry *e)
+{
+    uint64_t count = l->session.queued > l->given ? l->session.queued - l->given : 1;
+    int err =
+        l->to->rest ? l->to->rest(l->to->arg, e->target.session, e->target.counter, count) : 0;
+    return err ? err : ENOUGH;
 }
 
 static int each_entry(void *arg, struct str key, struct str value, bool *remove)
 {
     struct loading *l = arg;
-    struct octets o = octets_of(value);
-    struct load_entry e = {
-        .target = {.session = key_get_u64(key, 0), .counter = key_get_u64(key, 8)}};
-    int err = 0;
+    struct load_entry e;
+    int found = queue_entry(&l->queue, key, value, &e);
 
-    uint8_t kind = take_u8(&o);
-    if (kind == QUEUE_DONE && value.len == 1)
-        return 0;
-    e.target.sub_id = take_u32(&o);
-    e.target.share = take_u16(&o);
-    e.target.qos = take_u8(&o);
-    e.target.retain = take_u8(&o);
-    e.released = kind == QUEUE_RELEASED;
-    if (kind == QUEUE_SHARED) {
-        e.shared = take_u64(&o);
-        err = o.bad ? ERR_DAMAGED : shared_message(l, e.shared, &e.message);
-    } else if (kind == QUEUE_OWN) {
-        struct str rest = take_str(&o, (size_t)(o.end - o.at));
-        err = record_message_get(rest, &e.message) < 0 ? ERR_DAMAGED : 0;
-    } else if (kind != QUEUE_RELEASED) {
-        err = ERR_DAMAGED;
-    }
-    if (!err && (key.len != 16 || !octets_done(&o)))
-        err = ERR_DAMAGED;
-    return err || !l->to->entry ? err : l->to->entry(l->to->arg, &e);
+    if (found <= 0)
+        return found;
+    if (l->to->queue_most && l->given == l->to->queue_most)
+        return leave_rest(l, &e);
+    l->given++;
+    l->messages++;
+    say_progress(l);
+    return l->to->entry ? l->to->entry(l->to->arg, &e) : 0;
 }
 
 static int hand_out(struct loading *l)
@@ -90,6 +108,9 @@ static int hand_out(struct loading *l)
     if (!l->pending)
         return 0;
     l->pending = false;
+    l->given = 0;
+    l->sessions++;
+    say_progress(l);
     if (l->session.head.number == 0)
         return ERR_DAMAGED; /* parts of a session without its head */
     key_u64(&key, l->session.head.number);
@@ -101,7 +122,7 @@ static int hand_out(struct loading *l)
         err = tables_each(l->txn, TABLE_RECEIVED, key_str(&key), each_received, l);
     if (!err)
         err = tables_each(l->txn, TABLE_QUEUE, key_str(&key), each_entry, l);
-    return err;
+    return err == ENOUGH ? 0 : err;
 }
 
 static int session_part(struct load_session *s, unsigned part, struct str value)
@@ -116,8 +137,9 @@ static int session_part(struct load_session *s, unsigned part, struct str value)
     } else if (part == SESSION_WILL && (err = body_of(RECORD_WILL, value, &body)) == 0) {
         s->has_will = true;
         s->will = body.will;
-    } else if (part == SESSION_TAIL && value.len == 8) {
+    } else if (part == SESSION_TAIL && value.len == SESSION_TAIL_SIZE) {
         s->tail = get_u64((const uint8_t *)value.ptr);
+        s->queued = get_u64((const uint8_t *)value.ptr + 8);
     } else if (!err) {
         err = ERR_DAMAGED;
     }
@@ -152,14 +174,18 @@ static int each_retained(void *arg, struct str key, struct str value, bool *remo
 
     if (record_message_get(value, &m) < 0)
         return ERR_DAMAGED;
+    l->retained++;
+    say_progress(l);
     return l->to->retained ? l->to->retained(l->to->arg, &m) : 0;
 }
 
 int load_tables(struct tables *t, const struct loader *loader, char *why, size_t why_size)
 {
-    struct loading l = {.to = loader};
+    uint64_t now = clock_mono_ms();
+    struct loading l = {.to = loader, .begun_ms = now, .said_ms = now};
     int err = tables_begin(t, false, &l.txn);
 
+    l.queue.txn = l.txn;
     if (!err) {
         err = tables_each(l.txn, TABLE_SESSIONS, STR_NONE, each_part, &l);
         if (!err)
@@ -168,8 +194,10 @@ int load_tables(struct tables *t, const struct loader *loader, char *why, size_t
             err = tables_each(l.txn, TABLE_RETAINED, STR_NONE, each_retained, &l);
         tables_abort(&l.txn);
     }
+    if (!err)
+        say_end(&l);
     if (err)
         snprintf(why, why_size, "the checkpoint cannot be read: %s",
-                 err == ERR_SYSTEM || *tables_why(t) ? tables_why(t) : err_text(err));
+                 err == ERR_SYSTEM || *tables_why() ? tables_why() : err_text(err));
     return err;
 }

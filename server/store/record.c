@@ -13,6 +13,11 @@ size_t record_length(const uint8_t *p)
     return record_size(get_u32(p + 4));
 }
 
+bool record_more(const uint8_t *p)
+{
+    return p[17] & RECORD_MORE;
+}
+
 void record_seal(uint8_t *p, uint64_t lsn, uint32_t salt)
 {
     put_u64(p + 8, lsn);
@@ -29,8 +34,13 @@ enum record_found record_read(const uint8_t *p, size_t room, uint64_t lsn, uint3
         return RECORD_BROKEN;
     if (get_u32(p) != crc32c(salt, p + 4, record_size(len) - 4))
         return RECORD_BROKEN;
-    *out = (struct record){lsn, p[16], p[17], {(const char *)p + RECORD_HEAD, len}};
+    *out = record_at(p, lsn);
     return RECORD_VALID;
+}
+
+struct record record_at(const uint8_t *p, uint64_t lsn)
+{
+    return (struct record){lsn, p[16], p[17], {(const char *)p + RECORD_HEAD, get_u32(p + 4)}};
 }
 
 const char *record_name(unsigned type)
@@ -149,6 +159,7 @@ static void take_session(struct octets *o, struct record_session *s)
 {
     s->number = take_u64(o);
     s->expiry = take_u32(o);
+    s->realm = take_u32(o);
     s->version = take_u8(o);
     uint8_t flags = take_u8(o);
     uint16_t id_len = take_u16(o), user_len = take_u16(o);
@@ -198,7 +209,8 @@ int record_decode(const struct record *r, struct record_body *out)
     switch (r->type) {
     case RECORD_COMMIT:
         out->commit.synced = take_u64(&o);
-        out->commit.wall_ms = take_u64(&o);
+        out->commit.moment.wall_ms = take_u64(&o);
+        out->commit.moment.store_ms = take_u64(&o);
         break;
     case RECORD_PUB:
         take_pub(&o, r->flags, &out->pub);

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "store/moment.h"
 
 enum {
     RECORD_HEAD = 20,
@@ -43,6 +44,7 @@ enum record_type {
 
 enum record_flag {
     RECORD_SKIPPABLE = 0x80, /* whoever does not know the type may pass it by */
+    RECORD_MORE = 0x40,      /* counts only together with the record behind it: see below */
     RECORD_GONE = 0x01,      /* of RECEIVED and WILL: the opposite */
     /* Of RECORD_PUB: */
     RECORD_KEEP = 0x01,      /* it is the topic's retained message; empty: it has none now */
@@ -53,13 +55,16 @@ enum record_flag {
     RECORD_DROPPED = 0x02,
 };
 
+/* Records of which each but the last has RECORD_MORE are a chain: they come from one batch,
+ * stand in one segment, and take effect together or, when the last is not there, not at all. */
+
 struct record {
     uint64_t lsn;
     uint8_t type, flags;
     struct str body;
 };
 
-/* Times are wall clock milliseconds. */
+/* Times are in store time (moment.h). */
 struct record_message {
     struct str topic, payload, props;
     uint64_t expires_ms; /* 0: never */
@@ -98,6 +103,7 @@ struct record_session {
     uint64_t number;
     struct str client_id, username;
     uint32_t expiry;
+    uint32_t realm; /* stands for its mount point, 0: none */
     uint8_t version;
     bool has_username;
 };
@@ -122,8 +128,8 @@ struct record_will {
 };
 
 struct record_commit {
-    uint64_t synced; /* everything before this had reached the disk when this was written */
-    uint64_t wall_ms;
+    uint64_t synced;      /* everything before this had reached the disk when this was written */
+    struct moment moment; /* when that was */
 };
 
 struct record_body {
@@ -151,6 +157,9 @@ static inline size_t record_size(size_t body_len)
 /* Length of the whole record that begins at p, which this process wrote itself. */
 size_t record_length(const uint8_t *p);
 
+/* Whether it has RECORD_MORE; a record as above. */
+bool record_more(const uint8_t *p);
+
 /* Gives a record its place and its checksum. */
 void record_seal(uint8_t *p, uint64_t lsn, uint32_t salt);
 
@@ -163,6 +172,9 @@ enum record_found {
 /* Looks for the record `lsn` at p.  `out` views those bytes. */
 enum record_found record_read(const uint8_t *p, size_t room, uint64_t lsn, uint32_t salt,
                               struct record *out);
+
+/* The record at p, in which record_read() has found it before. */
+struct record record_at(const uint8_t *p, uint64_t lsn);
 
 /* "PUB", ... or "?" */
 const char *record_name(unsigned type);

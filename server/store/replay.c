@@ -73,30 +73,65 @@ static int load(struct replay *r, const struct segment *s, struct replay_bytes *
     return 0;
 }
 
-static int hand_over(struct replay *r, const struct segment *s, const struct record *record,
-                     replay_fn *fn, void *arg)
+/* Whether a record whose checksum is right means something, or may be passed by. */
+static int understand(struct replay *r, const struct segment *s, const struct record *record)
 {
     struct record_body body;
     int err = record_decode(record, &body);
 
-    if (err == ERR_NOT_FOUND && record->flags & RECORD_SKIPPABLE)
+    if (!err || (err == ERR_NOT_FOUND && record->flags & RECORD_SKIPPABLE))
         return 0;
-    if (err) {
-        r->damaged_slot = s->slot;
-        r->damaged_place = segment_place(s, record->lsn);
-        snprintf(r->why, sizeof r->why,
-                 err == ERR_NOT_FOUND
-                     ? "log-%05u holds at %llu a record of type %u that this Skep does not know: "
-                       "start the Skep that wrote it"
-                     : "log-%05u holds at %llu a record of type %u that makes no sense",
-                 s->slot, (unsigned long long)r->damaged_place, record->type);
-        return err == ERR_NOT_FOUND ? ERR_DENIED : ERR_DAMAGED;
+    r->damaged_slot = s->slot;
+    r->damaged_place = segment_place(s, record->lsn);
+    snprintf(r->why, sizeof r->why,
+             err == ERR_NOT_FOUND
+                 ? "log-%05u holds at %llu a record of type %u that this Skep does not know: "
+                   "start the Skep that wrote it"
+                 : "log-%05u holds at %llu a record of type %u that makes no sense",
+             s->slot, (unsigned long long)r->damaged_place, record->type);
+    return err == ERR_NOT_FOUND ? ERR_DENIED : ERR_DAMAGED;
+}
+
+/* The chain that begins at r->lsn; *end is where it ends.  1: it is whole and means something;
+ * 0: it is not all there. */
+static int find_chain(struct replay *r, const struct segment *s, const struct replay_bytes *b,
+                      uint64_t limit, uint64_t *end)
+{
+    struct record record = {.flags = RECORD_MORE};
+    int err;
+
+    *end = r->lsn;
+    while (record.flags & RECORD_MORE) {
+        uint64_t at = *end - s->base;
+        if (*end >= limit || at >= b->len ||
+            record_read(b->data + at, b->len - at, *end, s->salt, &record) != RECORD_VALID)
+            return 0;
+        if ((err = understand(r, s, &record)) < 0)
+            return err;
+        *end += record_size(record.body.len);
     }
-    r->records++;
-    err = fn(arg, record, &body);
-    if (err && !r->why[0])
-        snprintf(r->why, sizeof r->why, "%s", err_text(err));
-    return err;
+    return 1;
+}
+
+/* The records from r->lsn to `end`, which find_chain() has seen. */
+static int hand_over(struct replay *r, const struct segment *s, const struct replay_bytes *b,
+                     uint64_t end, replay_fn *fn, void *arg)
+{
+    struct record_body body;
+
+    for (uint64_t lsn = r->lsn; lsn < end;) {
+        struct record record = record_at(b->data + (lsn - s->base), lsn);
+        lsn += record_size(record.body.len);
+        if (record_decode(&record, &body) < 0) /* skippable */
+            continue;
+        r->records++;
+        int err = fn(arg, &record, &body);
+        if (err && !r->why[0])
+            snprintf(r->why, sizeof r->why, "%s", err_text(err));
+        if (err)
+            return err;
+    }
+    return 0;
 }
 
 /* Whatever of a write that was cut off can still be told: where its last whole record ends,
@@ -141,7 +176,7 @@ static int damaged(struct replay *r, const struct segment *s)
     return ERR_DAMAGED;
 }
 
-/* No valid record stands at r->lsn in the last segment. */
+/* No record, or no whole chain, stands at r->lsn in the last segment. */
 static int judge_end(struct replay *r, const struct segment *s, const struct replay_bytes *b)
 {
     if (r->to != UINT64_MAX && r->lsn < r->to)
@@ -159,8 +194,7 @@ int replay_segment(struct replay *r, replay_fn *fn, void *arg)
 {
     struct segment *s = r->at, *next = s ? s->next : NULL;
     struct replay_bytes *b;
-    struct record record;
-    uint64_t limit = r->to;
+    uint64_t limit = r->to, end;
     int err;
 
     if (!s || r->lsn >= r->to)
@@ -172,13 +206,11 @@ int replay_segment(struct replay *r, replay_fn *fn, void *arg)
     if (r->lsn < limit && (err = load(r, s, &b)) < 0)
         return err;
     while (r->lsn < limit) {
-        uint64_t at = r->lsn - s->base;
-        if (at >= b->len ||
-            record_read(b->data + at, b->len - at, r->lsn, s->salt, &record) != RECORD_VALID)
+        if ((err = find_chain(r, s, b, limit, &end)) == 0)
             return next ? damaged(r, s) : judge_end(r, s, b);
-        if ((err = hand_over(r, s, &record, fn, arg)) < 0)
+        if (err < 0 || (err = hand_over(r, s, b, end, fn, arg)) < 0)
             return err;
-        r->lsn += record_size(record.body.len);
+        r->lsn = end;
     }
     r->at = next;
     return next && r->lsn < r->to;

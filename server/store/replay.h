@@ -3,6 +3,7 @@
  * A record that is not there, or damaged, is one of two things:
  *   - the end: a write that was cut off.  Nothing of it was ever acknowledged, whatever parts
  *     of it the disk kept.  It is cut and reported.
+ *     Of a chain (RECORD_MORE) that is not all there, everything is cut.
  *   - damage: something behind it proves that it had been synced: a later segment's base, or
  *     a COMMIT record that says so.  Reading stops with ERR_DAMAGED and words.
  *
@@ -35,7 +36,7 @@ struct replay {
     struct replay_bytes *kept;
 };
 
-/* Returns 0 to go on, or an error that ends the replay. */
+/* Returns 0 to go on, or an error that ends the replay.  Chains are handed out whole. */
 typedef int replay_fn(void *arg, const struct record *r, const struct record_body *body);
 
 /* `segments` as segment_list() gives them; those before the one with `from` are passed by.

@@ -18,7 +18,7 @@
 
 #include "store/disk.h"
 
-enum { SEGMENT_HEAD = 4096, SEGMENT_VERSION = 1, SEGMENT_PATH_MAX = 4096 };
+enum { SEGMENT_HEAD = 4096, SEGMENT_VERSION = 2, SEGMENT_PATH_MAX = 4096 };
 
 struct segment {
     struct disk *disk;

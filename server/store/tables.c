@@ -28,7 +28,6 @@ struct tables {
     MDB_env *env;
     MDB_dbi dbi[TABLES];
     pthread_rwlock_t map; /* held for reading by each transaction, for writing to enlarge it */
-    char why[256];
 };
 
 struct tables_txn {
@@ -39,7 +38,9 @@ struct tables_txn {
 
 /* -- Errors -- */
 
-static int fault(struct tables *t, int rc)
+static _Thread_local char last_why[256];
+
+static int fault(int rc)
 {
     if (rc == 0)
         return 0;
@@ -47,99 +48,83 @@ static int fault(struct tables *t, int rc)
         return ERR_NOT_FOUND;
     if (rc == MDB_MAP_FULL)
         return ERR_AGAIN;
-    snprintf(t->why, sizeof t->why, "%s", mdb_strerror(rc));
+    snprintf(last_why, sizeof last_why, "%s", mdb_strerror(rc));
     return rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ? ERR_DAMAGED
                                                                                : ERR_SYSTEM;
 }
 
 static int txn_fault(struct tables_txn *txn, int rc)
 {
-    int err = fault(txn->tables, rc);
+    int err = fault(rc);
 
     txn->full |= err == ERR_AGAIN;
     return err;
 }
 
-const char *tables_why(const struct tables *t)
+const char *tables_why(void)
 {
-    return t->why;
+    return last_why;
 }
 
 /* -- Life -- */
 
-static int open_all(struct tables *t)
+/* A new file gets our version; nothing is changed in one that has another. */
+static int check_version(struct tables_txn *txn, const char *path, char *why, size_t why_size)
 {
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(t->env, NULL, 0, &txn);
+    uint64_t version;
+    int err = tables_meta_get(txn, "version", &version);
 
-    if (rc)
-        return rc;
-    for (int i = 0; i < TABLES && !rc; i++)
-        rc = mdb_dbi_open(txn, table_names[i], MDB_CREATE, &t->dbi[i]);
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
+    if (!err && version == 0)
+        return tables_meta_put(txn, "version", TABLES_VERSION);
+    if (!err && version != TABLES_VERSION) {
+        snprintf(
+            why, why_size,
+            "%s has format version %llu, this Skep reads version %d: start the Skep that wrote "
+            "it, export, and import here",
+            path, (unsigned long long)version, TABLES_VERSION);
+        return ERR_DENIED;
     }
-    return mdb_txn_commit(txn);
+    return err;
 }
 
-static int check_version(struct tables *t, const char *path, char *why, size_t why_size)
+static int open_all(struct tables *t, const char *path, char *why, size_t why_size)
 {
     struct tables_txn *txn;
-    uint64_t version = 0;
     int err = tables_begin(t, true, &txn);
 
     if (err)
         return err;
-    err = tables_meta_get(txn, "version", &version);
-    if (!err && version == 0)
-        err = tables_meta_put(txn, "version", TABLES_VERSION);
+    for (int i = TABLE_META; i < TABLES && !err; i++) {
+        err = txn_fault(txn, mdb_dbi_open(txn->txn, table_names[i], MDB_CREATE, &t->dbi[i]));
+        if (!err && i == TABLE_META)
+            err = check_version(txn, path, why, why_size);
+    }
     if (!err)
         return tables_commit(&txn);
     tables_abort(&txn);
-    snprintf(why, why_size, "%s: %s", path, t->why);
-    return err;
-}
-
-static int refuse_version(struct tables *t, const char *path, char *why, size_t why_size)
-{
-    struct tables_txn *txn;
-    uint64_t version = 0;
-    int err = tables_begin(t, false, &txn);
-
-    if (!err) {
-        err = tables_meta_get(txn, "version", &version);
-        tables_abort(&txn);
-    }
-    if (!err && version != TABLES_VERSION) {
-        snprintf(why, why_size, "%s has format version %llu, this Skep reads version %d", path,
-                 (unsigned long long)version, TABLES_VERSION);
-        err = ERR_DENIED;
-    }
     return err;
 }
 
 int tables_open(struct tables **out, const char *path, size_t map_bytes, char *why, size_t why_size)
 {
     struct tables *t = xcalloc(1, sizeof *t);
-    int rc, err;
+    int err;
 
+    last_why[0] = 0;
     pthread_rwlock_init(&t->map, NULL);
-    if ((rc = mdb_env_create(&t->env)) || (rc = mdb_env_set_maxdbs(t->env, TABLES)) ||
-        (rc = mdb_env_set_mapsize(t->env, map_bytes ? map_bytes : TABLES_MAP_FIRST)) ||
-        (rc = mdb_env_open(t->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600)) || (rc = open_all(t))) {
-        snprintf(why, why_size, "cannot open %s: %s", path, mdb_strerror(rc));
-        err = fault(t, rc);
-        goto fail;
+    if ((err = fault(mdb_env_create(&t->env))) < 0 ||
+        (err = fault(mdb_env_set_maxdbs(t->env, TABLES))) < 0 ||
+        (err = fault(mdb_env_set_mapsize(t->env, map_bytes ? map_bytes : TABLES_MAP_FIRST))) < 0 ||
+        (err = fault(mdb_env_open(t->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600))) < 0 ||
+        (err = open_all(t, path, why, why_size)) < 0) {
+        if (err != ERR_DENIED)
+            snprintf(why, why_size, "cannot open %s: %s", path,
+                     *last_why ? last_why : err_text(err));
+        tables_close(&t);
+        return err;
     }
-    if ((err = check_version(t, path, why, why_size)) < 0 ||
-        (err = refuse_version(t, path, why, why_size)) < 0)
-        goto fail;
     *out = t;
     return 0;
-fail:
-    tables_close(&t);
-    return err;
 }
 
 void tables_close(struct tables **tables)
@@ -161,10 +146,11 @@ int tables_begin(struct tables *t, bool writing, struct tables_txn **out)
 {
     struct tables_txn *txn = xcalloc(1, sizeof *txn);
 
+    last_why[0] = 0;
     txn->tables = t;
     txn->writing = writing;
     pthread_rwlock_rdlock(&t->map);
-    int err = fault(t, mdb_txn_begin(t->env, NULL, writing ? 0 : MDB_RDONLY, &txn->txn));
+    int err = fault(mdb_txn_begin(t->env, NULL, writing ? 0 : MDB_RDONLY, &txn->txn));
     if (err) {
         pthread_rwlock_unlock(&t->map);
         free(txn);
@@ -218,14 +204,13 @@ static uint32_t checksum(enum table table, const MDB_val *key, const void *value
     return crc32c(crc32c((uint32_t)table + 1, key->mv_data, key->mv_size), value, len);
 }
 
-static int unwrap(struct tables *t, enum table table, const MDB_val *key, const MDB_val *data,
-                  struct str *value)
+static int unwrap(enum table table, const MDB_val *key, const MDB_val *data, struct str *value)
 {
     size_t len = data->mv_size - CRC;
 
     if (data->mv_size < CRC ||
         get_u32((uint8_t *)data->mv_data + len) != checksum(table, key, data->mv_data, len)) {
-        snprintf(t->why, sizeof t->why, "a value of table %s is damaged", table_names[table]);
+        snprintf(last_why, sizeof last_why, "a value of table %s is damaged", table_names[table]);
         return ERR_DAMAGED;
     }
     *value = (struct str){data->mv_data, len};
@@ -241,9 +226,9 @@ int tables_get(struct tables_txn *txn, enum table table, struct str key, struct 
 {
     struct tables *t = txn->tables;
     MDB_val k = key_val(key), data;
-    int err = fault(t, mdb_get(txn->txn, t->dbi[table], &k, &data));
+    int err = fault(mdb_get(txn->txn, t->dbi[table], &k, &data));
 
-    return err ? err : unwrap(t, table, &k, &data, value);
+    return err ? err : unwrap(table, &k, &data, value);
 }
 
 static int put(struct tables_txn *txn, enum table table, struct str key, struct str value,
@@ -292,18 +277,24 @@ int tables_delete(struct tables_txn *txn, enum table table, struct str key)
 int tables_each(struct tables_txn *txn, enum table table, struct str prefix, tables_each_fn *each,
                 void *arg)
 {
+    return tables_each_from(txn, table, prefix, prefix, each, arg);
+}
+
+int tables_each_from(struct tables_txn *txn, enum table table, struct str prefix, struct str from,
+                     tables_each_fn *each, void *arg)
+{
     struct tables *t = txn->tables;
-    MDB_val k = key_val(prefix), data;
+    MDB_val k = key_val(from), data;
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(txn->txn, t->dbi[table], &cursor), err = 0;
 
     if (rc)
         return txn_fault(txn, rc);
-    rc = mdb_cursor_get(cursor, &k, &data, prefix.len ? MDB_SET_RANGE : MDB_FIRST);
+    rc = mdb_cursor_get(cursor, &k, &data, from.len ? MDB_SET_RANGE : MDB_FIRST);
     while (!rc && !err && str_starts((struct str){k.mv_data, k.mv_size}, prefix)) {
         struct str value;
         bool remove = false;
-        if ((err = unwrap(t, table, &k, &data, &value)) < 0)
+        if ((err = unwrap(table, &k, &data, &value)) < 0)
             break;
         err = each(arg, (struct str){k.mv_data, k.mv_size}, value, &remove);
         if (!err && remove)
@@ -342,13 +333,42 @@ int tables_meta_put(struct tables_txn *txn, const char *name, uint64_t value)
     return tables_put(txn, TABLE_META, str_of(name), (struct str){(char *)bytes, sizeof bytes});
 }
 
+int tables_meta_set(struct tables *t, const char *name, uint64_t value)
+{
+    struct tables_txn *txn;
+    int err;
+
+    do {
+        if ((err = tables_begin(t, true, &txn)) < 0)
+            return err;
+        err = tables_meta_put(txn, name, value);
+        if (err)
+            tables_abort(&txn);
+        else
+            err = tables_commit(&txn);
+    } while (err == ERR_AGAIN);
+    return err;
+}
+
+int tables_moment_get(struct tables_txn *txn, struct moment *moment)
+{
+    int err = tables_meta_get(txn, "wall_ms", &moment->wall_ms);
+    return err ? err : tables_meta_get(txn, "store_ms", &moment->store_ms);
+}
+
+int tables_moment_put(struct tables_txn *txn, struct moment moment)
+{
+    int err = tables_meta_put(txn, "wall_ms", moment.wall_ms);
+    return err ? err : tables_meta_put(txn, "store_ms", moment.store_ms);
+}
+
 int tables_copy(struct tables *t, const char *path)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     int rc;
 
     if (fd < 0) {
-        snprintf(t->why, sizeof t->why, "cannot make %s: %s", path, strerror(errno));
+        snprintf(last_why, sizeof last_why, "cannot make %s: %s", path, strerror(errno));
         return ERR_SYSTEM;
     }
     pthread_rwlock_rdlock(&t->map);
@@ -359,7 +379,7 @@ int tables_copy(struct tables *t, const char *path)
     close(fd);
     if (rc)
         unlink(path);
-    return fault(t, rc);
+    return fault(rc);
 }
 
 /* -- Keys -- */

@@ -14,7 +14,8 @@
  *
  * One writing transaction at a time; reading ones see the tables as they were when they began.
  * Errors: ERR_NOT_FOUND, ERR_DAMAGED, ERR_SYSTEM; ERR_AGAIN when a transaction has outgrown the
- * map: it was aborted, the map was enlarged, begin anew.  tables_why() has the words. */
+ * map: it was aborted, the map was enlarged, begin anew.  tables_why() has the words for the thread
+ * that it happened to. */
 #ifndef SKEP_STORE_TABLES_H
 #define SKEP_STORE_TABLES_H
 
@@ -23,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "store/moment.h"
 
 enum table {
     TABLE_META,
@@ -35,7 +37,9 @@ enum table {
     TABLES
 };
 
-enum { TABLES_VERSION = 1, TABLES_KEY_MAX = 500, TABLES_MAP_FIRST = 256 << 20 };
+#define TABLES_META_BACKUP "backup" /* 1: there need be no log beside these tables */
+
+enum { TABLES_VERSION = 2, TABLES_KEY_MAX = 500, TABLES_MAP_FIRST = 256 << 20 };
 
 struct tables;
 struct tables_txn;
@@ -44,7 +48,8 @@ struct tables_txn;
 int tables_open(struct tables **out, const char *path, size_t map_bytes, char *why,
                 size_t why_size);
 void tables_close(struct tables **t);
-const char *tables_why(const struct tables *t);
+/* "" when the last transaction that this thread began had no error of LMDB's or the checksums'. */
+const char *tables_why(void);
 
 /* Ended by exactly one of commit and abort.  A reading one may be used by one thread. */
 int tables_begin(struct tables *t, bool writing, struct tables_txn **out);
@@ -65,10 +70,18 @@ int tables_delete(struct tables_txn *txn, enum table table, struct str key);
 typedef int tables_each_fn(void *arg, struct str key, struct str value, bool *remove);
 int tables_each(struct tables_txn *txn, enum table table, struct str prefix, tables_each_fn *each,
                 void *arg);
+/* The same, but only from the key `from`, which begins with prefix, on. */
+int tables_each_from(struct tables_txn *txn, enum table table, struct str prefix, struct str from,
+                     tables_each_fn *each, void *arg);
 
 /* Numbers by name; 0 when there is none. */
 int tables_meta_get(struct tables_txn *txn, const char *name, uint64_t *value);
 int tables_meta_put(struct tables_txn *txn, const char *name, uint64_t value);
+/* In a transaction of its own. */
+int tables_meta_set(struct tables *t, const char *name, uint64_t value);
+/* The newest moment that is known of the store. */
+int tables_moment_get(struct tables_txn *txn, struct moment *moment);
+int tables_moment_put(struct tables_txn *txn, struct moment moment);
 
 /* A consistent, compact copy to a file that must not exist, while others read and write. */
 int tables_copy(struct tables *t, const char *path);

@@ -26,6 +26,8 @@ static struct wal *wal_new(const struct wal_conf *conf, uint64_t lsn)
     struct wal *w = xcalloc(1, sizeof *w);
 
     w->conf = *conf;
+    if (!w->conf.clock)
+        w->conf.clock = &store_clock_system;
     w->dir = str_dup(str_of(conf->dir));
     pthread_mutex_init(&w->mutex, NULL);
     cond_init(&w->work);
@@ -36,6 +38,7 @@ static struct wal *wal_new(const struct wal_conf *conf, uint64_t lsn)
     w->finished_last = &w->finished;
     w->end = w->written = lsn;
     w->next_sequence = 1;
+    atomic_init(&w->noted_ms, moment_ahead_ms(moment_now(w->conf.clock, w->conf.clock_offset_ms)));
     atomic_init(&w->settled, lsn);
     atomic_init(&w->synced, lsn);
     return w;
@@ -140,7 +143,7 @@ static void enqueue_commit(struct wal *w)
 {
     struct chunk *c = chunk_take(w);
     struct batch b = {.bytes = c->bytes, .cap = c->cap};
-    char body[16] = {0};
+    char body[COMMIT_BODY] = {0};
 
     batch_raw(&b, RECORD_COMMIT, 0, (struct str){body, sizeof body});
     ASSERT(b.len == COMMIT_SIZE);
@@ -175,7 +178,7 @@ int wal_close(struct wal **wal)
 
 uint64_t wal_submit(struct wal *w, unsigned worker, struct batch *b)
 {
-    ASSERT(worker < WAL_WORKERS_MAX && !b->open);
+    ASSERT(worker < WAL_WORKERS_MAX && !b->open && !batch_joining(b));
     pthread_mutex_lock(&w->mutex);
     if (!batch_empty(b)) {
         if (!w->queue.first) {
@@ -194,6 +197,21 @@ uint64_t wal_submit(struct wal *w, unsigned worker, struct batch *b)
     uint64_t end = w->end;
     pthread_mutex_unlock(&w->mutex);
     return end;
+}
+
+void wal_note_time(struct wal *w)
+{
+    struct moment now = moment_now(w->conf.clock, w->conf.clock_offset_ms);
+    int64_t jump = moment_ahead_ms(now) - atomic_load_explicit(&w->noted_ms, memory_order_relaxed);
+
+    if (jump > -WAL_JUMP_MS && jump < WAL_JUMP_MS)
+        return;
+    pthread_mutex_lock(&w->mutex);
+    if (!w->queue.first) {
+        enqueue_commit(w);
+        pthread_cond_signal(&w->work);
+    }
+    pthread_mutex_unlock(&w->mutex);
 }
 
 uint64_t wal_settled(const struct wal *w)
@@ -268,6 +286,23 @@ int wal_finished(struct wal *w, uint64_t from, unsigned most, struct segment **o
     }
     if (err)
         segment_list_free(out);
+    return err;
+}
+
+int wal_seal(struct wal *w, uint64_t lsn, char *why, size_t why_size)
+{
+    pthread_mutex_lock(&w->mutex);
+    uint64_t failures = w->seal_failures;
+    lsn = lsn < w->end ? lsn : w->end;
+    if (lsn > w->seal_to)
+        w->seal_to = lsn;
+    pthread_cond_signal(&w->work);
+    while (w->current->base < lsn && w->seal_failures == failures && !wal_refusing(w))
+        pthread_cond_wait(&w->settle, &w->mutex);
+    int err = w->current->base < lsn ? ERR_SYSTEM : 0;
+    if (err)
+        snprintf(why, why_size, "%s", w->fault);
+    pthread_mutex_unlock(&w->mutex);
     return err;
 }
 

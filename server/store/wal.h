@@ -24,6 +24,7 @@
 
 #include "store/batch.h"
 #include "store/disk.h"
+#include "store/moment.h"
 #include "store/segment.h"
 
 enum wal_sync {
@@ -40,7 +41,9 @@ struct wal_conf {
     uint64_t segment_bytes;
     enum wal_sync sync;
     unsigned interval_ms;
-    unsigned retry_ms; /* between attempts while refusing; 0: a second */
+    unsigned retry_ms;               /* between attempts while refusing; 0: a second */
+    const struct store_clock *clock; /* for COMMIT; NULL: the system's */
+    int64_t clock_offset_ms;         /* from its monotonic side to store time */
     /* Something of this worker's has settled: called on the committer's thread, after
      * wal_settled() says so.  Post it and return. */
     void (*settled)(void *arg, unsigned worker);
@@ -62,7 +65,8 @@ int wal_open(struct wal **out, const struct wal_conf *conf, struct segment **seg
 int wal_close(struct wal **w);
 
 /* Hands the batch over and leaves it empty (with another's memory).  An empty batch returns
- * the end of what was handed over last by anybody.  Any thread; one at a time for each batch. */
+ * the end of what was handed over last by anybody.  Any thread; one at a time for each batch.
+ * What batch_join() began must be complete. */
 uint64_t wal_submit(struct wal *w, unsigned worker, struct batch *b);
 
 /* Everything before this may be acknowledged.  Any thread, no lock. */
@@ -70,6 +74,10 @@ uint64_t wal_settled(const struct wal *w);
 /* Everything before this is on the disk. */
 uint64_t wal_synced(const struct wal *w);
 bool wal_refusing(const struct wal *w);
+
+/* Writes a COMMIT if the wall clock has jumped since the last: a start after a crash would take
+ * the jump for time that passed.  To be called every few seconds; any thread. */
+void wal_note_time(struct wal *w);
 
 /* Waits until `lsn` has settled.  For tools and tests; a loop never waits. */
 void wal_wait(struct wal *w, uint64_t lsn);
@@ -90,6 +98,11 @@ struct wal_stats wal_stats(struct wal *w);
  * descriptors; at most `most`.  *to is where they end.  Free with segment_list_free(). */
 int wal_finished(struct wal *w, uint64_t from, unsigned most, struct segment **out, uint64_t *to,
                  char *why, size_t why_size);
+
+/* Returns when everything before `lsn` stands in finished segments; ends the current one early
+ * for that.  ERR_SYSTEM with a line in `why`: the log refuses, or has no file to go on in.
+ * Blocks; any thread but the committer's. */
+int wal_seal(struct wal *w, uint64_t lsn, char *why, size_t why_size);
 
 /* Nothing before `lsn` is needed any more: finished segments that end there are used again. */
 void wal_trim(struct wal *w, uint64_t lsn);

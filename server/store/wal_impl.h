@@ -14,7 +14,9 @@ enum {
     WAL_CHUNKS_KEPT = 64,
     WAL_CHUNK_KEPT_MAX = 1 << 20,
     WAL_WHY = 512,
-    COMMIT_SIZE = RECORD_HEAD + 16,
+    WAL_JUMP_MS = 1000, /* the wall clock may gain or lose so much unnoted */
+    COMMIT_BODY = 24,
+    COMMIT_SIZE = RECORD_HEAD + COMMIT_BODY,
 };
 
 /* A batch that was handed over. */
@@ -37,7 +39,7 @@ struct wal {
 
     pthread_mutex_t mutex;
     pthread_cond_t work;   /* the committer's: something came, or the end */
-    pthread_cond_t settle; /* wal_wait()'s */
+    pthread_cond_t settle; /* wal_wait()'s and wal_seal()'s */
     pthread_cond_t space;  /* the maker's: a segment was taken, or the end */
     pthread_t committer, maker;
 
@@ -52,6 +54,9 @@ struct wal {
     struct segment *finished, **finished_last;
     unsigned next_slot;
     uint64_t next_sequence;
+    uint64_t seal_to;       /* everything before this is wanted in finished segments */
+    uint64_t seal_failures; /* so often that could not be done */
+    char fault[WAL_WHY];    /* why the log refuses, or could not */
     bool stop, maker_stop;
 
     /* The committer's.  `current` is also read by others, under the mutex. */
@@ -64,6 +69,7 @@ struct wal {
     _Atomic uint64_t settled, synced;
     _Atomic uint64_t writes, syncs, failures;
     _Atomic bool refuses;
+    _Atomic int64_t noted_ms; /* wall clock minus store time in the newest COMMIT */
 };
 
 /* -- wal_space.c -- */

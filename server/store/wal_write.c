@@ -74,21 +74,24 @@ int wal_write_begin_segment(struct wal *w, uint64_t base, uint64_t least)
     } else if (before) { /* nothing in it counts: a fresh one that failed, or had no room */
         wal_space_give(w, before);
     }
+    pthread_cond_broadcast(&w->settle);
     pthread_mutex_unlock(&w->mutex);
     if (full && w->conf.sealed)
         w->conf.sealed(w->conf.arg);
     return 0;
 }
 
-/* One record, sealed into the current segment or the next. */
-static int put_record(struct wal *w, struct run *run, uint8_t *p, size_t len, uint64_t lsn)
+/* One record, sealed into the current segment, or into the next where that has no room for
+ * the `whole` bytes, this record the first of them, that may not be split. */
+static int put_record(struct wal *w, struct run *run, uint8_t *p, size_t len, uint64_t lsn,
+                      size_t whole)
 {
     struct segment *s = w->current;
     int err;
 
-    if (segment_place(s, lsn) + len > s->size) {
+    if (segment_place(s, lsn) + whole > s->size) {
         if ((err = run_flush(w, run)) < 0 || (err = sync_current(w)) < 0 ||
-            (err = wal_write_begin_segment(w, lsn, len)) < 0)
+            (err = wal_write_begin_segment(w, lsn, whole)) < 0)
             return err;
         s = w->current;
     }
@@ -108,13 +111,27 @@ static int put_record(struct wal *w, struct run *run, uint8_t *p, size_t len, ui
 }
 
 /* What `synced` was when the write began: proof, for whoever finds this record, that all
- * before that had reached the disk. */
+ * before that had reached the disk; and the time, for what a restart will have to
+ * call now. */
 static void commit_fill(struct wal *w, struct chunk *c)
 {
+    struct moment now = moment_now(w->conf.clock, w->conf.clock_offset_ms);
     uint8_t *body = c->bytes + RECORD_HEAD;
 
     body = put_u64(body, atomic_load_explicit(&w->synced, memory_order_relaxed));
-    put_u64(body, clock_wall_ms());
+    atomic_store_explicit(&w->noted_ms, moment_ahead_ms(now), memory_order_relaxed);
+    body = put_u64(body, now.wall_ms);
+    put_u64(body, now.store_ms);
+}
+
+/* The bytes of the chain that begins at p; most are of one record. */
+static size_t chain_length(const uint8_t *p)
+{
+    size_t len = record_length(p);
+
+    for (const uint8_t *at = p; record_more(at); at += record_length(at))
+        len += record_length(at + record_length(at));
+    return len;
 }
 
 /* Writes the chunks from the first on, as far as they are not on the disk already. */
@@ -125,10 +142,13 @@ static int write_chunks(struct wal *w, struct chunk *c)
     for (; c; c = c->next) {
         if (c->commit)
             commit_fill(w, c);
-        for (size_t at = 0; at < c->len;) {
-            size_t len = record_length(c->bytes + at);
+        for (size_t at = 0, end = 0; at < c->len;) {
+            uint8_t *p = c->bytes + at;
+            size_t len = record_length(p);
+            if (at == end)
+                end += chain_length(p);
             int err =
-                c->lsn + at < w->written ? 0 : put_record(w, &run, c->bytes + at, len, c->lsn + at);
+                c->lsn + at < w->written ? 0 : put_record(w, &run, p, len, c->lsn + at, end - at);
             if (err)
                 return err;
             at += len;
@@ -196,7 +216,11 @@ static void set_refusing(struct wal *w, bool refuses)
 {
     if (atomic_load_explicit(&w->refuses, memory_order_relaxed) == refuses)
         return;
+    pthread_mutex_lock(&w->mutex);
     atomic_store_explicit(&w->refuses, refuses, memory_order_release);
+    snprintf(w->fault, sizeof w->fault, "%s", w->why);
+    pthread_cond_broadcast(&w->settle);
+    pthread_mutex_unlock(&w->mutex);
     if (refuses)
         log_error("store", "durable work is refused: %s", w->why);
     else
@@ -265,11 +289,11 @@ static bool overcome(struct wal *w)
 
 /* -- The thread -- */
 
-static bool sync_is_due(const struct wal *w, bool stop)
+static bool sync_is_due(const struct wal *w, bool at_once)
 {
     if (w->written == atomic_load_explicit(&w->synced, memory_order_relaxed))
         return false;
-    if (stop || w->conf.sync == WAL_SYNC_ALWAYS)
+    if (at_once || w->conf.sync == WAL_SYNC_ALWAYS)
         return true;
     return w->conf.sync == WAL_SYNC_INTERVAL &&
            clock_mono_ms() - w->dirty_since_ms >= w->conf.interval_ms;
@@ -307,8 +331,30 @@ static struct chunk *take_queue(struct wal *w, struct told *told)
     return first;
 }
 
+/* Mutex held. */
+static bool seal_is_due(const struct wal *w)
+{
+    return w->seal_to > w->current->base;
+}
+
+/* Ends the current segment, all of which is synced.  If there is no other, it goes on. */
+static void seal(struct wal *w)
+{
+    int err = w->current->base < w->written ? wal_write_begin_segment(w, w->written, 0) : 0;
+
+    if (!err)
+        return;
+    say_why(w);
+    pthread_mutex_lock(&w->mutex);
+    w->seal_to = 0;
+    w->seal_failures++;
+    snprintf(w->fault, sizeof w->fault, "%s", w->why);
+    pthread_cond_broadcast(&w->settle);
+    pthread_mutex_unlock(&w->mutex);
+}
+
 /* One round: write what came, sync if it is due, settle.  False: the disk failed for good. */
-static bool commit_round(struct wal *w, struct chunk *first, struct told *told, bool stop)
+static bool commit_round(struct wal *w, struct chunk *first, struct told *told, bool sync)
 {
     uint64_t synced = atomic_load_explicit(&w->synced, memory_order_relaxed);
     int err = 0;
@@ -318,7 +364,7 @@ static bool commit_round(struct wal *w, struct chunk *first, struct told *told, 
         w->dirty_since_ms = clock_mono_ms();
     if (first)
         err = write_chunks(w, first);
-    if (!err && sync_is_due(w, stop))
+    if (!err && sync_is_due(w, sync))
         err = sync_current(w);
     if (err && !overcome(w))
         return false;
@@ -336,12 +382,15 @@ void *wal_write_run(void *wal)
 
     while (well && !stop) {
         pthread_mutex_lock(&w->mutex);
-        while (!w->queue.first && !w->stop && !sync_is_due(w, false))
+        while (!w->queue.first && !w->stop && !sync_is_due(w, false) && !seal_is_due(w))
             wait_for_work(w);
         stop = w->stop;
+        bool sealing = seal_is_due(w);
         struct chunk *first = take_queue(w, &told);
         pthread_mutex_unlock(&w->mutex);
-        well = commit_round(w, first, &told, stop);
+        well = commit_round(w, first, &told, stop || sealing);
+        if (well && sealing)
+            seal(w);
     }
     return NULL;
 }

@@ -175,8 +175,11 @@ static inline void m_dump(const struct m_state *m, struct m_text *t)
     for (unsigned s = 0; s < M_SESSIONS; s++) {
         if (!m->alive[s])
             continue;
-        m_print(t, "session %u expiry %u away %u will %u tail %u\n", s, m->expiry[s], m->away[s],
-                m->will[s], m->tail[s]);
+        unsigned queued = 0;
+        for (unsigned c = 0; c < M_COUNTERS; c++)
+            queued += m->queue[s][c].state == 'M' || m->queue[s][c].state == 'R';
+        m_print(t, "session %u expiry %u away %u will %u tail %u queued %u\n", s, m->expiry[s],
+                m->away[s], m->will[s], m->tail[s], queued);
         for (unsigned i = 0; i < M_NAMES; i++) {
             if (m->sub[s][i])
                 m_print(t, " sub %u: %u\n", i, m->sub[s][i]);
@@ -216,9 +219,9 @@ static inline int m_on_session(void *arg, const struct load_session *s)
     snprintf(id, sizeof id, "client-%u", (unsigned)s->head.number);
     if (!str_eq(s->head.client_id, str_of(id)) || !str_eq(s->head.username, STR("user")))
         m_print(arg, "strange names\n");
-    m_print(arg, "session %u expiry %u away %u will %u tail %u\n", (unsigned)s->head.number,
-            s->head.expiry, s->away ? (unsigned)s->ends_ms : 0,
-            s->has_will ? m_value(&s->will.message) : 0, (unsigned)s->tail);
+    m_print(arg, "session %u expiry %u away %u will %u tail %u queued %u\n",
+            (unsigned)s->head.number, s->head.expiry, s->away ? (unsigned)s->ends_ms : 0,
+            s->has_will ? m_value(&s->will.message) : 0, (unsigned)s->tail, (unsigned)s->queued);
     return 0;
 }
 
@@ -257,8 +260,12 @@ static inline int m_on_retained(void *arg, const struct record_message *m)
 
 static inline struct loader m_loader(struct m_text *t)
 {
-    return (struct loader){m_on_session, m_on_subscription, m_on_received,
-                           m_on_entry,   m_on_retained,     t};
+    return (struct loader){.session = m_on_session,
+                           .subscription = m_on_subscription,
+                           .received = m_on_received,
+                           .entry = m_on_entry,
+                           .retained = m_on_retained,
+                           .arg = t};
 }
 
 /* -- A life -- */
@@ -303,10 +310,29 @@ static inline void life_fini(struct life *l)
     free(l->ops);
 }
 
+/* What happened within a chain happened at its end. */
+static inline void life_chains(const struct batch *b, struct m_op *ops, size_t count)
+{
+    for (size_t at = 0, i = 0; at < b->len;) {
+        bool more;
+        do {
+            more = record_more(b->bytes + at);
+            at += record_length(b->bytes + at);
+        } while (more);
+        for (; i < count && ops[i].end <= at; i++)
+            ops[i].end = at;
+    }
+}
+
 static inline uint64_t life_submit(struct life *l, unsigned worker)
 {
-    size_t len = l->batches[worker].len;
-    uint64_t end = store_submit(l->store, worker, &l->batches[worker]);
+    struct batch *b = &l->batches[worker];
+
+    if (batch_joining(b)) /* a last one that changes nothing */
+        batch_end(b, M_SESSIONS + 1);
+    life_chains(b, l->pending[worker], l->pending_count[worker]);
+    size_t len = b->len;
+    uint64_t end = store_submit(l->store, worker, b);
 
     for (size_t i = 0; i < l->pending_count[worker]; i++) {
         if (l->op_count == l->op_cap) {
@@ -472,6 +498,9 @@ static inline uint64_t life_step(struct life *l)
         life_ack(l, s);
     else
         life_detail(l, s);
+    struct batch *joined = &l->batches[life_dice(l, M_WORKERS)];
+    if (!batch_empty(joined) && life_dice(l, 3) == 0)
+        batch_join(joined);
     if (life_dice(l, 4) == 0)
         return life_submit(l, life_dice(l, M_WORKERS));
     return 0;

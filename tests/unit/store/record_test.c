@@ -70,6 +70,7 @@ static void add_one_of_each(struct batch *b)
                                               .username = STR("user"),
                                               .has_username = true,
                                               .expiry = 3600,
+                                              .realm = 0xfedcba98,
                                               .version = 5});
     batch_sub(b, &(struct record_sub){5, STR("a/#"), 9, 0x12, 2});
     batch_unsub(b, 5, STR("+/x"));
@@ -165,6 +166,40 @@ static void test_runs_grow(void **state)
     batch_fini(&b);
 }
 
+/* A record that is joined to the next one stays as it is. */
+static void test_joined_records_do_not_grow(void **state)
+{
+    struct batch b = {0};
+    struct record r;
+    size_t at = 0;
+    static const bool more[] = {true, true, false, false};
+
+    batch_ack(&b, 3, 10, 0);
+    assert_false(batch_joining(&b));
+    batch_join(&b);
+    assert_true(batch_joining(&b));
+    batch_pub_begin(&b, &hello, 0, 0, 0);
+    assert_false(batch_pub_end(&b)); /* taken back: the ACK still waits for its next */
+    assert_true(batch_joining(&b));
+    batch_ack(&b, 3, 11, 0);
+    batch_join(&b);
+    batch_ack(&b, 3, 12, 0);
+    assert_false(batch_joining(&b));
+    batch_ack(&b, 3, 13, 0); /* this one grows */
+    batch_end(&b, 9);
+    seal(&b, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(record_read(b.bytes + at, b.len - at, at, SALT, &r), RECORD_VALID);
+        assert_true(!!(r.flags & RECORD_MORE) == more[i]);
+        struct record_body body = next(&b, 0, &at);
+        assert_int_equal(body.type, i < 3 ? RECORD_ACK : RECORD_END);
+        if (i < 3)
+            assert_true(body.run.first == 10 + i && body.run.count == (i == 2 ? 2 : 1));
+    }
+    assert_int_equal(at, b.len);
+    batch_fini(&b);
+}
+
 /* What nobody has to keep leaves no trace. */
 static void test_pub_without_target_is_taken_back(void **state)
 {
@@ -250,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_types_come_back),
         cmocka_unit_test(test_runs_grow),
+        cmocka_unit_test(test_joined_records_do_not_grow),
         cmocka_unit_test(test_pub_without_target_is_taken_back),
         cmocka_unit_test(test_place_and_salt_matter),
         cmocka_unit_test(test_each_flipped_bit_is_seen),

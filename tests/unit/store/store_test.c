@@ -1,6 +1,7 @@
 /* The store from end to end: what comes back after any end is what the plain model says. */
 #include "store/store.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,33 +16,11 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "model.h"
+#include "scratch.h"
 #include "sim_disk.h"
 #include "store/check.h"
-
-static char scratch[64]; /* a folder of our own, and where we are */
-
-static void scratch_clear(void)
-{
-    assert_int_equal(system("rm -rf ./d"), 0);
-}
-
-static struct store_conf conf_of(struct disk *disk)
-{
-    return (struct store_conf){.dir = "d",
-                               .disk = disk,
-                               .segment_bytes = WAL_SEGMENT_LEAST,
-                               .checkpoint_bytes = WAL_SEGMENT_LEAST * 2,
-                               .map_bytes = 256 << 10, /* so small that it has to grow */
-                               .retry_ms = 1};
-}
-
-static void must_open(struct store **s, const struct store_conf *conf)
-{
-    char why[512] = "";
-
-    if (store_open(s, conf, why, sizeof why) < 0)
-        fail_msg("%s", why);
-}
+#include "store/crc32c.h"
+#include "store/octets.h"
 
 struct tally {
     uint64_t messages, counts, refs;
@@ -140,14 +119,19 @@ static void test_state_comes_back(void **state)
         life_init(&l, seed);
         scratch_clear();
         for (unsigned run = 0; run < 8; run++) {
+            conf.keep_log = run % 3 > 0;
             must_open(&l.store, &conf);
             check_same(&l, l.store, UINT64_MAX, "after a start");
             for (unsigned i = 0; i < 150 + run * 60; i++) {
                 life_step(&l);
                 if (life_dice(&l, 150) == 0)
                     assert_int_equal(store_checkpoint(l.store), 0);
+                if (life_dice(&l, 200) == 0)
+                    must_fold(l.store, life_submit(&l, 0));
             }
             hand_over_all(&l);
+            if (run % 3 == 0)
+                must_fold(l.store, life_submit(&l, 0));
             checkpoints += store_stats(l.store).checkpoints;
             assert_int_equal(store_close(&l.store), 0);
         }
@@ -155,6 +139,32 @@ static void test_state_comes_back(void **state)
         check_same(&l, l.store, UINT64_MAX, "at the end");
         store_close(&l.store);
         assert_true(checkpoints > 0);
+        life_fini(&l);
+    }
+}
+
+/* After a clean end there is nothing to replay, but where the end was told to leave it. */
+static void test_clean_end(void **state)
+{
+    for (unsigned keep = 0; keep < 2; keep++) {
+        struct store_conf conf = conf_of(NULL);
+        struct life l;
+
+        conf.checkpoint_bytes = 64 << 20;
+        conf.keep_log = keep;
+        scratch_clear();
+        life_init(&l, 12);
+        must_open(&l.store, &conf);
+        for (unsigned i = 0; i < 1500; i++)
+            life_step(&l);
+        hand_over_all(&l);
+        assert_int_equal(store_stats(l.store).checkpoints, 0);
+        assert_int_equal(store_close(&l.store), 0);
+        must_open(&l.store, &conf);
+        assert_true(keep ? store_stats(l.store).replayed > 500
+                         : store_stats(l.store).replayed == 0);
+        check_same(&l, l.store, UINT64_MAX, "after a clean end");
+        assert_int_equal(store_close(&l.store), 0);
         life_fini(&l);
     }
 }
@@ -172,6 +182,7 @@ static void test_acknowledged_messages_never_reach_the_tables(void **state)
 
     scratch_clear();
     conf.checkpoint_bytes = 64 << 20;
+    conf.keep_log = true;
     must_open(&s, &conf);
     batch_session(&b, &(struct record_session){.number = store_number(s),
                                                .client_id = STR("client-1"),
@@ -188,7 +199,7 @@ static void test_acknowledged_messages_never_reach_the_tables(void **state)
     store_close(&s);
     must_open(&s, &conf);
     assert_int_equal(store_load(s, &loader, why, sizeof why), 0);
-    assert_string_equal(text.bytes, "session 1 expiry 0 away 0 will 0 tail 3000\n");
+    assert_string_equal(text.bytes, "session 1 expiry 0 away 0 will 0 tail 3000 queued 0\n");
     assert_int_equal(stat("d/state.mdb", &st), 0);
     assert_true(st.st_size < 256 << 10); /* of some 3 MB written */
     assert_int_equal(store_number(s), 2);
@@ -234,6 +245,65 @@ static void test_second_process_is_refused(void **state)
     store_close(&s);
     must_open(&s, &conf);
     store_close(&s);
+}
+
+/* Writes another version over that of a log file, with a checksum that is right. */
+static void set_segment_version(const char *path, uint32_t version)
+{
+    uint8_t head[64];
+    int fd = open(path, O_RDWR);
+
+    assert_true(fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head);
+    put_u32(head + 8, version);
+    put_u32(head + 60, crc32c(0, head, 60));
+    assert_true(pwrite(fd, head, sizeof head, 0) == sizeof head);
+    close(fd);
+}
+
+static void set_tables_version(uint64_t version)
+{
+    struct tables *t;
+    char why[512];
+
+    assert_int_equal(tables_open(&t, "d/state.mdb", 0, why, sizeof why), 0);
+    assert_int_equal(tables_meta_set(t, "version", version), 0);
+    tables_close(&t);
+}
+
+static void must_refuse(const struct store_conf *conf, const char *version)
+{
+    struct store *s = NULL;
+    char why[512] = "";
+
+    assert_int_equal(store_open(&s, conf, why, sizeof why), ERR_DENIED);
+    assert_non_null(strstr(why, version));
+    assert_non_null(strstr(why, "start the Skep that wrote it"));
+    assert_null(s);
+}
+
+/* Neither an older nor a newer format is guessed at. */
+static void test_other_formats_are_refused(void **state)
+{
+    struct store_conf conf = conf_of(NULL);
+    struct store *s;
+
+    scratch_clear();
+    must_open(&s, &conf);
+    store_close(&s);
+    set_segment_version("d/log-00000", SEGMENT_VERSION - 1);
+    must_refuse(&conf, "format version 1");
+    set_segment_version("d/log-00000", SEGMENT_VERSION + 1);
+    must_refuse(&conf, "format version 3");
+    set_segment_version("d/log-00000", SEGMENT_VERSION);
+    must_open(&s, &conf);
+    store_close(&s);
+    for (unsigned i = 0; i < 2; i++) {
+        scratch_clear();
+        must_open(&s, &conf);
+        store_close(&s);
+        set_tables_version(i ? TABLES_VERSION + 1 : TABLES_VERSION - 1);
+        must_refuse(&conf, i ? "format version 3" : "format version 1");
+    }
 }
 
 /* A process that lives, waits for each batch but the last, and is killed.  Tells through the
@@ -438,6 +508,7 @@ static void test_start_after_a_start_that_was_cut_off(void **state)
     struct life l;
     int status;
 
+    conf.keep_log = true;
     scratch_clear();
     life_init(&l, 5);
     must_open(&l.store, &conf);
@@ -477,6 +548,21 @@ static void flip(const char *path, long at)
     fclose(f);
 }
 
+/* The number of the log's n-th file, which depends on who made files first. */
+static unsigned slot_of(unsigned n)
+{
+    struct segment *list, *s;
+    char why[512];
+
+    assert_int_equal(segment_list(&list, &disk_system, "d", why, sizeof why), 0);
+    for (s = list; n > 0; n--)
+        s = s->next;
+    assert_true(s->sequence && s->next && s->next->sequence);
+    unsigned slot = s->slot;
+    segment_list_free(&list);
+    return slot;
+}
+
 static void test_damage_is_reported(void **state)
 {
     struct store_conf conf = conf_of(NULL);
@@ -486,6 +572,7 @@ static void test_damage_is_reported(void **state)
 
     scratch_clear();
     conf.checkpoint_bytes = 64 << 20;
+    conf.keep_log = true;
     life_init(&l, 3);
     must_open(&l.store, &conf);
     for (unsigned i = 0; i < 600; i++)
@@ -513,11 +600,12 @@ static void test_repair(void **state)
     struct store_conf conf = conf_of(NULL);
     struct check_report report;
     struct life l;
-    char why[512] = "";
+    char path[64], why[512] = "";
     bool cut;
 
     scratch_clear();
     conf.checkpoint_bytes = 64 << 20;
+    conf.keep_log = true;
     life_init(&l, 4);
     must_open(&l.store, &conf);
     for (unsigned i = 0; i < 900; i++)
@@ -531,12 +619,15 @@ static void test_repair(void **state)
     assert_false(cut);
     uint64_t whole = report.end;
 
-    flip("d/log-00001", SEGMENT_HEAD + 20000); /* with more log files behind it */
+    unsigned slot = slot_of(1); /* with more log files behind it */
+    segment_path(path, sizeof path, "d", slot);
+    flip(path, SEGMENT_HEAD + 20000);
     assert_int_equal(check_store("d", NULL, &report, why, sizeof why), ERR_DAMAGED);
-    assert_true(report.log_damaged && report.slot == 1 && report.place <= SEGMENT_HEAD + 20000);
+    assert_true(report.log_damaged && report.slot == slot && report.place <= SEGMENT_HEAD + 20000);
     assert_int_equal(check_repair("d", NULL, &cut, why, sizeof why), 0);
     assert_true(cut);
-    assert_int_equal(system("ls d/damaged-*-00001 >/dev/null"), 0);
+    snprintf(path, sizeof path, "ls d/damaged-*-%05u >/dev/null", slot);
+    assert_int_equal(system(path), 0);
     assert_int_equal(check_store("d", NULL, &report, why, sizeof why), 0);
     for (unsigned run = 0; run < 2; run++) { /* and it stays so */
         must_open(&l.store, &conf);
@@ -548,28 +639,15 @@ static void test_repair(void **state)
     life_fini(&l);
 }
 
-static int in_scratch(void **state)
-{
-    snprintf(scratch, sizeof scratch, "%s/skep-store-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    return mkdtemp(scratch) && chdir(scratch) == 0 ? 0 : -1;
-}
-
-static int out_of_scratch(void **state)
-{
-    char command[128];
-
-    snprintf(command, sizeof command, "rm -rf '%s'", scratch);
-    return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_state_comes_back),
+        cmocka_unit_test(test_clean_end),
         cmocka_unit_test(test_acknowledged_messages_never_reach_the_tables),
         cmocka_unit_test(test_checkpoints_free_the_log),
         cmocka_unit_test(test_second_process_is_refused),
+        cmocka_unit_test(test_other_formats_are_refused),
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_power_cut),
         cmocka_unit_test(test_start_after_a_start_that_was_cut_off),

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "sim_disk.h"
 #include "store/replay.h"
+#include "store/wal_impl.h"
 
 enum { DEADLINE_MS = 20000 };
 
@@ -373,6 +374,55 @@ static void test_disk_full(void **state)
     rig_close(&rig);
 }
 
+/* The current segment is ended on demand, with what was handed over by then in it. */
+static void test_seal(void **state)
+{
+    struct rig rig;
+    struct found f;
+    struct replay r;
+    char why[512] = "";
+
+    for (unsigned mode = 0; mode < 3; mode++) {
+        rig_open(&rig, (enum wal_sync)mode);
+        assert_int_equal(wal_seal(rig.wal, 0, why, sizeof why), 0);
+        assert_int_equal(wal_stats(rig.wal).used, 1); /* nothing to do */
+        for (unsigned i = 1; i <= 5; i++) {
+            uint64_t end = submit(&rig, 0, 5, 100);
+            assert_int_equal(wal_seal(rig.wal, end, why, sizeof why), 0);
+            assert_int_equal(wal_synced(rig.wal), end);
+            assert_int_equal(wal_stats(rig.wal).used, i + 1);
+            assert_int_equal(wal_seal(rig.wal, end, why, sizeof why), 0);
+            assert_int_equal(wal_stats(rig.wal).used, i + 1);
+        }
+        assert_int_equal(wal_close(&rig.wal), 0);
+        assert_int_equal(read_all(rig.sim, 100, &f, &r), 0);
+        assert_int_equal(f.count, 25);
+        rig_close(&rig);
+    }
+}
+
+/* Without room for a next segment none is ended; the log goes on in the one it has. */
+static void test_seal_on_a_full_disk(void **state)
+{
+    struct rig rig;
+    char why[512] = "";
+    int err = 0;
+
+    rig_open(&rig, WAL_SYNC_ALWAYS);
+    SIM_SET(rig.sim, space, 1);
+    for (unsigned i = 0; !err && i <= WAL_SPARE + 1; i++) /* some are in reserve */
+        err = wal_seal(rig.wal, submit(&rig, 0, 1, 100), why, sizeof why);
+    assert_int_equal(err, ERR_SYSTEM);
+    assert_non_null(strstr(why, "No space left"));
+    assert_false(wal_refusing(rig.wal));
+    uint64_t end = submit(&rig, 0, 5, 100);
+    wal_wait(rig.wal, end);
+    assert_int_equal(rig.refusals, 0);
+    SIM_SET(rig.sim, space, 0);
+    assert_int_equal(wal_seal(rig.wal, end, why, sizeof why), 0);
+    rig_close(&rig);
+}
+
 static void test_end_while_refusing(void **state)
 {
     struct rig rig;
@@ -524,7 +574,7 @@ static void test_damage_is_told_from_a_torn_end(void **state)
     file->now[20] ^= 1;
     assert_int_equal(read_all(rig.sim, 3000, &f, &r), 0);
     /* the last COMMIT itself: nothing stands behind it */
-    uint64_t place = segment_place(&(struct segment){.base = 0}, r.lsn) - 36;
+    uint64_t place = segment_place(&(struct segment){.base = 0}, r.lsn) - 44;
     file->now[place + 30] ^= 1;
     assert_int_equal(read_all(rig.sim, 3000, &f, &r), 0);
     assert_int_equal(f.count, 20);
@@ -635,6 +685,8 @@ int main(void)
         cmocka_unit_test(test_failed_sync_is_written_again),
         cmocka_unit_test(test_refuses_and_recovers),
         cmocka_unit_test(test_disk_full),
+        cmocka_unit_test(test_seal),
+        cmocka_unit_test(test_seal_on_a_full_disk),
         cmocka_unit_test(test_end_while_refusing),
         cmocka_unit_test(test_interval_and_none),
         cmocka_unit_test(test_power_cut_at_every_moment),
