@@ -7,7 +7,7 @@ local M = {}
 
 local names = { "mosquitto", "rabbitmq", "skep" }
 
-local MESSAGES = 1000 -- mosquitto writes all of them again for each
+local MESSAGES = 500 -- mosquitto writes all of them again for each
 
 -- { acks =, early =, syncs =, bytes = }, or nil and why.
 local function traced_run(name)
@@ -24,7 +24,7 @@ end
 local log_bytes
 
 local function note_bytes(seen)
-  if seen and seen.bytes > 0 then log_bytes = seen.bytes / seen.acks end
+  if seen and seen.bytes > 0 then log_bytes = math.ceil(seen.bytes / seen.acks) end
 end
 
 function M.bytes(option)
@@ -47,7 +47,7 @@ function M.measure(option)
       end
     end
   end
-  if log_bytes then notes[#notes + 1] = ("64 B are %.0f in Skep's log"):format(log_bytes) end
+  if log_bytes then notes[#notes + 1] = ("64 B are %d in Skep's log"):format(log_bytes) end
   page.line { id = "order", title = ("too early, of %d"):format(MESSAGES), values = early, notes = notes,
     targets = { { "skep", most = 0 } } }
 end

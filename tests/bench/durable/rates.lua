@@ -91,7 +91,8 @@ end
 
 -- What the loop does with as many messages for each sync as Skep had.
 local function own_batch(row, option, bytes, batch)
-  local r = run.loop(row.id, bytes + row.size - 64, math.max(math.floor(batch), 1), option.seconds)
+  batch = math.max(math.floor(batch), 1)
+  local r = run.loop(row.id, bytes + row.size - 64, batch, option.seconds)
   return r and ("loop with %d a sync %s/s"):format(batch, page.number(r.messages_per_second))
 end
 
@@ -105,8 +106,12 @@ end
 
 local function report(row, values, per_sync, notes)
   local loop, off = page.median(values.rate.loop), page.median(values.rate["skep-off"])
+  local ours = page.median(values.rate.skep)
+  -- The disk alone, and the traffic alone: one after the other they would take this long.
+  local both = loop and off and ours and 1 / ours / (1 / loop + 1 / off)
   page.line { id = row.id, title = row.title, unit = "/s", better = "more", values = values.rate,
-    notes = { loop and "bare loop " .. page.number(loop) .. "/s", off and "store off " .. page.number(off) .. "/s" },
+    notes = { loop and "bare loop " .. page.number(loop) .. "/s", off and "store off " .. page.number(off) .. "/s",
+      both and ("time of both together x %.2f"):format(both) },
     targets = { { "loop", "skep", most = 1.5 } } }
   page.line { id = row.id .. "/cpu", title = "  broker CPU", unit = "us/message", better = "less",
     values = values.cpu, notes = { generator_note(values.own) } }

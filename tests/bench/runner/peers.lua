@@ -65,7 +65,7 @@ local extra = "limits { max_subscriptions none; }"
 local function skep(threads)
   return function(port, kind)
     local listener = listeners[kind + 1]:format(port + kind):gsub("DIR", dir)
-    write(dir .. "/skep.conf", ("threads %d;\ndata_dir %s/data;\n%s\n%s\n"):format(threads, dir,
+    write(dir .. "/skep.conf", ("threads %d;\nstore off;\ndata_dir %s/data;\n%s\n%s\n"):format(threads, dir,
       listener, extra .. (M.skep_extra or "")))
     os.execute(("rm -rf %s/data; mkdir %s/data"):format(dir, dir))
     return ("%s/skep -c %s/skep.conf"):format(bin, dir)
