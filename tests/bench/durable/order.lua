@@ -7,7 +7,7 @@ local M = {}
 
 local names = { "mosquitto", "rabbitmq", "skep" }
 
-local MESSAGES = 500 -- mosquitto writes all of them again for each
+local MESSAGES = 1000 -- mosquitto writes all of them again for each
 
 -- { acks =, early =, syncs =, bytes = }, or nil and why.
 local function traced_run(name)
