@@ -13,12 +13,12 @@ static void put_number(cJSON *o, const char *name, uint64_t v)
 {
     char digits[24];
 
-    if (v <= EXACT) {
-        cJSON_AddNumberToObject(o, name, (double)v);
-        return;
-    }
+    /* cJSON would print fifteen digits of a double. */
     snprintf(digits, sizeof digits, "%llu", (unsigned long long)v);
-    cJSON_AddStringToObject(o, name, digits);
+    if (v <= EXACT)
+        cJSON_AddRawToObject(o, name, digits);
+    else
+        cJSON_AddStringToObject(o, name, digits);
 }
 
 static void put_unless_zero(cJSON *o, const char *name, uint64_t v)
