@@ -139,12 +139,15 @@ static void print_counts(const struct store_tool *t, const struct counter *c,
     row("sessions", c->sessions);
     printf(" (%llu connected when the broker ended)\n", (unsigned long long)c->connected);
     row("subscriptions", c->subscriptions);
-    row("\nqueued messages", c->queued);
+    putchar('\n');
+    row("queued messages", c->queued);
     printf(", %s, in %llu queues\n", store_tool_size(c->queued_bytes),
            (unsigned long long)c->queues);
     row("waiting for PUBCOMP", c->released);
-    row("\ninbound QoS 2 ids", c->received);
-    row("\nretained messages", c->retained);
+    putchar('\n');
+    row("inbound QoS 2 ids", c->received);
+    putchar('\n');
+    row("retained messages", c->retained);
     printf(", %s\n", store_tool_size(c->retained_bytes));
     row("log", files);
     printf(" files, %s\n", store_tool_size(log));

@@ -443,8 +443,9 @@ int import_finish(struct import *i, uint64_t *applied)
     uint64_t last = i->last_number > i->session ? i->last_number : i->session;
     int err = tables_each(i->txn, TABLE_MESSAGES, STR_NONE, find_unused, i);
 
-    /* The ids of messages are places in the log: it goes on behind them all. */
-    *applied = i->last_message ? (i->last_message | 3) + 1 : 0;
+    /* The ids of messages are places in the log: it goes on behind them all.  Never at 0, where
+     * the zeros of an empty log look like a record that was cut off. */
+    *applied = (i->last_message | 3) + 1;
     if (err)
         return err == ERR_INVALID ? err : write_fault(i, err);
     if ((last > 0 && (err = tables_meta_put(i->txn, "last_number", last)) < 0) ||

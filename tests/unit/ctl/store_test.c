@@ -176,7 +176,9 @@ static void test_stat_counts(void **state)
     assert_true(number(first, "messages") == 2);
     cJSON_Delete(o);
     run(0, "stat d");
-    says(said.out, "sessions             2");
+    says(said.out, "sessions             2 (0 connected when the broker ended)\n"
+                   "subscriptions        2\n"
+                   "queued messages      3, 29 bytes, in 2 queues\n");
     says(said.out, "\"t\\u0001wo\"");
 }
 

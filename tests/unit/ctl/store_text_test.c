@@ -100,6 +100,8 @@ static void test_large_numbers_come_through(void **state)
     scratch_clear();
     spill("file", lines);
     run(0, "import d file");
+    run(0, "check d");
+    says(said.out, "d is healthy");
     run(0, "export d");
     assert_string_equal(said.out, lines);
 }
