@@ -11,7 +11,7 @@
 #include "store/fold.h"
 #include "store/octets.h"
 
-enum { WHY = 256, COMMIT_BYTES = 32 << 20, ROW_COST = 64 };
+enum { WHY = 256, COMMIT_BYTES = 32 << 20, ROW_COST = 1024 };
 
 static const char made_anew[][8] = {"version", "applied"};
 
@@ -160,6 +160,13 @@ static int commit(struct import *i)
     return err ? write_fault(i, err) : 0;
 }
 
+/* A row takes a page of its own in memory until the commit, if its neighbours are elsewhere. */
+static int count_row(struct import *i, size_t bytes)
+{
+    i->uncommitted += bytes + ROW_COST;
+    return i->uncommitted < COMMIT_BYTES ? 0 : commit(i);
+}
+
 /* `what` is there only once. */
 static int add(struct import *i, enum table table, const struct table_key *key, struct str value,
                const char *what)
@@ -171,8 +178,7 @@ static int add(struct import *i, enum table table, const struct table_key *key, 
         return fail(i, ERR_INVALID, "%s is there twice", what);
     if (err)
         return write_fault(i, err);
-    i->uncommitted += key->len + value.len + ROW_COST;
-    return i->uncommitted < COMMIT_BYTES ? 0 : commit(i);
+    return count_row(i, key->len + value.len);
 }
 
 /* The body of the one record in the batch, once it is known to read back. */
@@ -371,7 +377,7 @@ static int message_ref(struct import *i, uint64_t id)
         err = tables_put(i->txn, TABLE_MESSAGES, key_str(&key),
                          (struct str){(char *)refs, sizeof refs});
     }
-    return err ? write_fault(i, err) : 0;
+    return err ? write_fault(i, err) : count_row(i, sizeof refs);
 }
 
 static struct str entry_value(struct import *i, const struct load_entry *e)
