@@ -128,7 +128,6 @@ static void give_will(struct session *s, const struct record_will *will)
                              .expiry = will->expiry};
 
     will_set(s, &from, will->message.props);
-    s->will_written = true;
 }
 
 /* Its client was connected: its absence begins now, and that is written down, or each further
@@ -184,6 +183,7 @@ static int on_session(void *arg, const struct load_session *l)
     }
     r->tail = l->tail;
     r->restored = 0;
+    r->s->will_written = l->has_will; /* also where DISCONNECT took it back */
     if (restored.will_ms)
         give_will(r->s, &l->will);
     if (l->tail) {
