@@ -84,6 +84,7 @@ int compact_store(const struct store_conf *given, char *why, size_t why_size)
     struct store *s;
     int err, lock_fd;
 
+    conf.keep_log = true; /* closing must not write to tables that have been replaced */
     if (!conf.disk)
         conf.disk = &disk_system;
     if ((err = store_open(&s, &conf, why, why_size)) < 0)

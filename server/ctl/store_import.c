@@ -13,7 +13,7 @@
 #include "ctl/progress.h"
 #include "ctl/store_line.h"
 #include "ctl/store_tool.h"
-#include "store/export.h"
+#include "store/import.h"
 
 /* Address space for the tables, which may take a multiple of the text: rows are padded to pages. */
 static const size_t MAP_LEAST = (size_t)1 << 30, MAP_OF_PIPE = (size_t)256 << 30;

@@ -90,8 +90,10 @@ static inline void scratch_clear(void)
 
 static inline struct store_conf conf_of(const char *dir)
 {
-    return (struct store_conf){
-        .dir = dir, .segment_bytes = WAL_SEGMENT_LEAST, .checkpoint_bytes = 64 << 20};
+    return (struct store_conf){.dir = dir,
+                               .segment_bytes = WAL_SEGMENT_LEAST,
+                               .checkpoint_bytes = 64 << 20,
+                               .keep_log = true}; /* as a crash would */
 }
 
 static inline struct store *must_open(const char *dir)

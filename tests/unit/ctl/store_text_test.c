@@ -16,9 +16,11 @@
     "{\"type\":\"end\",\"messages\":" m ",\"sessions\":" s                                         \
     ",\"subscriptions\":0,\"received\":0,\"queued\":" q ",\"retained\":0}\n"
 
-/* The place of the shared message is where the log had it. */
+/* The store's clock is what it was at the end, the place of the shared message where the log
+ * had it. */
 static const char small_lines[] =
-    "{\"format\":\"skep-store\",\"version\":1,\"meta\":{\"last_number\":2}}\n"
+    "{\"format\":\"skep-store\",\"version\":1,\"meta\":{\"last_number\":2,\"store_ms\":%llu,\"wall_"
+    "ms\":%llu}}\n"
     "{\"type\":\"message\",\"id\":%llu,\"topic\":\"a/\\\"b\\\"\",\"qos\":1,\"retain\":true,"
     "\"expires_ms\":1800000000000,\"publisher\":1,\"payload\":\"21.5\\n\","
     "\"props_base64\":\"AQE=\"}\n"
@@ -31,7 +33,8 @@ static const char small_lines[] =
     "\"id\":7,\"message\":%llu}\n"
     "{\"type\":\"queued\",\"session\":1,\"counter\":1,\"granted\":2,\"released\":true}\n"
     "{\"type\":\"session\",\"number\":2,\"client_id_base64\":\"dAF3bw==\",\"version\":4,"
-    "\"expiry\":60,\"realm\":77,\"next\":2,\"away\":true,\"ends_ms\":1800000000001,\"will_ms\":1700000000000,"
+    "\"expiry\":60,\"realm\":77,\"next\":2,\"away\":true,\"ends_ms\":1800000000001,\"will_ms\":"
+    "1700000000000,"
     "\"will\":{\"delay\":5,\"topic\":\"bin\",\"qos\":2,\"payload_base64\":\"AP8=\"}}\n"
     "{\"type\":\"subscription\",\"session\":2,\"filter\":\"$share/g/#\",\"options\":2}\n"
     "{\"type\":\"queued\",\"session\":2,\"counter\":0,\"granted\":1,\"message\":%llu}\n"
@@ -45,18 +48,24 @@ static const char small_lines[] =
 
 /* -- Export and import -- */
 
+static unsigned long long number_behind(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+
+    assert_non_null(at);
+    return strtoull(at + strlen(name), NULL, 10);
+}
+
 static void test_export_is_this_text(void **state)
 {
     char wanted[4096];
-    unsigned long long id;
 
     scratch_clear();
     make_small("d");
     run(0, "export d");
-    const char *at = strstr(said.out, "\"id\":");
-    assert_non_null(at);
-    id = strtoull(at + 5, NULL, 10);
-    snprintf(wanted, sizeof wanted, small_lines, id, id, id);
+    unsigned long long id = number_behind(said.out, "\"id\":");
+    snprintf(wanted, sizeof wanted, small_lines, number_behind(said.out, "\"store_ms\":"),
+             number_behind(said.out, "\"wall_ms\":"), id, id, id);
     assert_string_equal(said.out, wanted);
     assert_string_equal(said.err, "");
 }
@@ -84,6 +93,34 @@ static void test_import_brings_all_of_it_back(void **state)
         is_as_lived(&l, "e");
         life_fini(&l);
     }
+}
+
+static uint64_t mono_5(void)
+{
+    return 5;
+}
+
+static uint64_t wall_2500(void)
+{
+    return 2500;
+}
+
+/* What expires does so after the same time as in the store that was exported. */
+static void test_import_keeps_the_clock(void **state)
+{
+    static const struct store_clock clock = {mono_5, wall_2500};
+    struct store_conf conf = conf_of("d");
+    struct store *s;
+    char why[512];
+
+    scratch_clear();
+    spill("file", "{\"format\":\"skep-store\",\"version\":1,\"meta\":"
+                  "{\"store_ms\":7000,\"wall_ms\":2000}}\n" END("0", "0", "0"));
+    run(0, "import d file");
+    conf.clock = &clock;
+    assert_int_equal(store_open(&s, &conf, why, sizeof why), 0);
+    assert_int_equal(5 + store_clock_offset_ms(s), 7500);
+    assert_int_equal(store_close(&s), 0);
 }
 
 /* JSON's readers, ours included, hold numbers as doubles. */
@@ -140,6 +177,7 @@ static const struct {
     {MESSAGE, "file:1: this is not an exported store"},
     {"{\"format\":\"skep-store\",\"version\":2}\n", "version 2 of the format, this skepctl reads"},
     {"{\"format\":\"skep-store\",\"version\":1,\"meta\":{\"applied\":1}}\n", "not for an import"},
+    {"{\"format\":\"skep-store\",\"version\":1,\"meta\":{\"backup\":1}}\n", "not for an import"},
     {"{\"format\":\"skep-store\",\"version\":1,\"meta\":3}\n", "'meta' is not an object"},
     {HEAD HEAD, "file:2: a second first line"},
     {HEAD, "the last line is missing: the file was cut off"},
@@ -302,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_export_is_this_text),
         cmocka_unit_test(test_import_brings_all_of_it_back),
+        cmocka_unit_test(test_import_keeps_the_clock),
         cmocka_unit_test(test_large_numbers_come_through),
         cmocka_unit_test(test_export_replaces_a_file_in_one_step),
         cmocka_unit_test(test_import_refuses),
