@@ -15,6 +15,7 @@ static const struct {
     {"check", store_check_command, "[DIR]", "read everything and say whether it is whole"},
     {"stat", store_stat_command, "[DIR]", "count what is in it; the longest queues"},
     {"compact", store_compact_command, "[DIR]", "give back the space that is no longer used"},
+    {"backup", store_backup_command, "DIR", "a copy of the store, by the running Skep"},
     {"export", store_export_command, "DIR [FILE]", "write all of it as text, JSON lines"},
     {"import", store_import_command, "DIR FILE", "make a new store from such a file"},
     {"repair", store_repair_command, "[DIR]", "cut the log where it is damaged"},
@@ -23,7 +24,7 @@ static const struct {
 static void print_help(void)
 {
     puts("Usage: skepctl store COMMAND [DIR] [OPTIONS]\n\n"
-         "Looks after a store while no broker is running on it.\n");
+         "Looks after a store while no broker is running on it; backup: while one is.\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         printf("  %-8s %-11s %s\n", commands[i].name, commands[i].words, commands[i].help);
     puts(

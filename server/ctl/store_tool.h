@@ -1,4 +1,4 @@
-/* What the commands of `skepctl store` share.  All of them work on a store that no broker has
+/* What the commands of `skepctl store` share.  All but backup work on a store that no broker has
  * open, as the user who owns it (ctl/owner.h). */
 #ifndef SKEP_CTL_STORE_TOOL_H
 #define SKEP_CTL_STORE_TOOL_H
@@ -27,6 +27,7 @@ int store_compact_command(int argc, char **argv);
 int store_export_command(int argc, char **argv);
 int store_import_command(int argc, char **argv);
 int store_repair_command(int argc, char **argv);
+int store_backup_command(int argc, char **argv); /* the one that asks a running Skep */
 
 /* Parses the command line: DIR first, then at most `more` words.  -1: go on, else the exit
  * status.  *more_words: where those begin. */

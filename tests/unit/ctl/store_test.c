@@ -495,8 +495,8 @@ static void test_root_works_as_the_owner(void **state)
 
 static void test_command_line(void **state)
 {
-    static const char *const commands[] = {"check",  "stat",   "compact",
-                                           "export", "import", "repair"};
+    static const char *const commands[] = {"check",  "stat",   "compact", "export",
+                                           "import", "repair", "backup"};
 
     scratch_clear();
     run(0, "--help");
@@ -515,6 +515,10 @@ static void test_command_line(void **state)
     says(said.err, "there is no command 'dance'");
     run(2, "import d");
     says(said.err, "and FILE");
+    run(2, "backup");
+    says(said.err, "give DIR");
+    run(3, "backup b --socket nothing");
+    says(said.err, "while no Skep is running, a copy of the store's folder is a backup");
 }
 
 int main(void)
