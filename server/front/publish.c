@@ -257,6 +257,6 @@ void client_publish(struct client *c, const struct mqtt_frame *frame)
     }
     meter(c, frame->size);
     if (UNLIKELY(atomic_load_explicit(&c->desk->w->broker->pressure, memory_order_relaxed) ||
-                 desk_store_behind(c->desk)))
+                 (routed.written && desk_store_behind(c->desk))))
         client_hold(c);
 }
