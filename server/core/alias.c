@@ -41,8 +41,8 @@ uint16_t alias_assign(struct alias_table *t, struct str topic, bool *known)
     unsigned at = (unsigned)(h % t->size);
     struct alias_slot *slot = &t->slots[at];
 
-    *known = slot->topic && slot->len == topic.len &&
-             memcmp(slot->topic, topic.ptr, topic.len) == 0;
+    *known =
+        slot->topic && slot->len == topic.len && memcmp(slot->topic, topic.ptr, topic.len) == 0;
     if (*known) {
         slot->credit += slot->credit < CREDIT_MAX;
     } else if (slot->topic && slot->credit > 0) {

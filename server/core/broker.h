@@ -12,6 +12,7 @@
 #include "core/limits.h"
 #include "core/worker.h"
 
+struct queue_read;
 struct retained;
 struct sessions;
 struct session;
@@ -29,6 +30,9 @@ struct flush_batch {
 struct broker_ops {
     /* Carry the batch to that worker's thread and call worker_flush_batch() there. */
     void (*post_flush)(void *arg, unsigned worker, struct flush_batch *batch);
+    /* Carry the request to a thread that may block, call queue_read_run() there, and
+     * queue_read_done() on its worker's thread.  Only asked of a broker with a store. */
+    void (*read_queue)(void *arg, struct queue_read *r);
 };
 
 struct broker {
@@ -42,6 +46,7 @@ struct broker {
     void *ops_arg;
     _Atomic uint32_t worker_count;
     struct worker *workers[BROKER_WORKERS_MAX];
+    _Atomic bool squeeze;  /* memory runs short: long queues keep less of it */
     _Atomic bool pressure; /* above the memory limit: publishers are not read from */
 };
 

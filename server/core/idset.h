@@ -8,7 +8,7 @@
 
 struct idset {
     uint32_t count;
-    uint32_t cap;    /* of the array; 0 with bits != NULL: a bitmap */
+    uint32_t cap; /* of the array; 0 with bits != NULL: a bitmap */
     uint16_t *array;
     uint64_t *bits;
 };

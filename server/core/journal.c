@@ -1,6 +1,7 @@
 #include "core/journal.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "core/broker.h"
@@ -17,7 +18,7 @@ struct hold {
     uint32_t count;
 };
 
-enum { HOLDS_FIRST = 64 };
+enum { HOLDS_FIRST = 64, TURN_NS = 200000 };
 
 static bool writing(const struct worker *w)
 {
@@ -117,6 +118,7 @@ void journal_target(struct worker *w, struct session *s, uint64_t counter, struc
     ASSERT(e->message == j->message);
     if (!j->begun)
         begin_pub(w);
+    atomic_store_explicit(&j->open, true, memory_order_relaxed); /* seen with the session's lock */
     batch_pub_target(&j->batch, &target);
     if (e->qos == 2) {
         e->held = 1;
@@ -273,10 +275,25 @@ uint64_t journal_submit(struct worker *w)
 
     if (batch_empty(&j->batch) || !writing(w))
         return j->end;
-    j->end = store_submit(w->journal.store, w->index, &j->batch);
+    j->end = store_submit(j->store, w->index, &j->batch);
+    atomic_store_explicit(&j->open, false, memory_order_release);
+    atomic_fetch_add_explicit(&j->submits, 1, memory_order_release);
     for (; j->hold_fresh > 0; j->hold_fresh--)
         hold_at(j, j->hold_count - j->hold_fresh)->lsn = j->end;
     return j->end;
+}
+
+void journal_await_submits(struct broker *b)
+{
+    unsigned n = atomic_load(&b->worker_count);
+
+    for (unsigned i = 0; i < n; i++) {
+        struct journal *j = &b->workers[i]->journal;
+        uint64_t submits = atomic_load_explicit(&j->submits, memory_order_acquire);
+        while (atomic_load_explicit(&j->open, memory_order_acquire) &&
+               atomic_load_explicit(&j->submits, memory_order_acquire) == submits)
+            nanosleep(&(struct timespec){.tv_nsec = TURN_NS}, NULL);
+    }
 }
 
 /* The session may have ended meanwhile, or some of the entries. */
@@ -286,10 +303,11 @@ static void hold_release(struct worker *w, const struct hold *h)
 
     lock_take(&s->lock);
     if (s->out) {
-        struct fifo *f = &s->out->q1;
-        uint64_t from = h->first > f->head ? h->first : f->head, to = h->first + h->count;
-        for (; from < to; from++)
-            fifo_at(f, from)->held = 0;
+        for (uint32_t i = 0; i < h->count; i++) {
+            struct entry *e = outbox_entry(s->out, h->first + i);
+            if (e)
+                e->held = 0;
+        }
         session_mark_dirty(w, s);
     }
     lock_drop(&s->lock);

@@ -11,11 +11,13 @@
 #ifndef SKEP_CORE_JOURNAL_H
 #define SKEP_CORE_JOURNAL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "store/batch.h"
 
+struct broker;
 struct entry;
 struct hold;
 struct message;
@@ -28,6 +30,9 @@ struct journal {
     struct store *store; /* NULL: nothing is written */
     struct batch batch;
     uint64_t end; /* lsn behind what was handed over last */
+    /* For journal_await_submits(). */
+    _Atomic bool open;
+    _Atomic uint64_t submits;
 
     /* The message in hand: its PUB is begun with the first target. */
     const struct message *message;
@@ -82,6 +87,9 @@ void journal_unretained(struct worker *w, struct str topic);
 /* Hands over what there is.  Returns where it ends in the log: what depends on it may leave once
  * store_settled() is there. */
 uint64_t journal_submit(struct worker *w);
+/* Waits until every queued message that the caller knows of has been handed over.  It blocks, for
+ * the length of a turn: for the thread that reads queues back. */
+void journal_await_submits(struct broker *b);
 /* Releases the QoS 2 deliveries whose records have settled. */
 void journal_settled(struct worker *w, uint64_t settled);
 /* Bytes handed over by this worker, and by others meanwhile, that have not settled. */

@@ -53,6 +53,7 @@
     X(outside_mount)     /* the topic is the mount point's own parent */                           \
     X(session_ended)     /* waiting when the session ended */                                      \
     X(connection_lost)   /* QoS 0 not yet written when the connection went */                      \
+    X(lost)              /* the store has it no more: damage */                                    \
     X(refused_by_client) /* PUBACK or PUBREC with an error */
 
 /* Why a message handed in was not accepted. */

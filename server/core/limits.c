@@ -15,6 +15,8 @@ void limits_default(struct limits *l)
         .topic_alias_out = 16,
         .max_queue_messages = 1000,
         .max_queue_bytes = 8u << 20,
+        .queue_memory_messages = 1000,
+        .queue_memory_bytes = 4u << 20,
         .qos0_queue_bytes = 1u << 20,
         .queue_full = QUEUE_DROP_NEW,
         .slow_consumer = SLOW_DROP,

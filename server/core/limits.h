@@ -23,32 +23,34 @@ struct limits {
     bool v31_long_client_id;   /* accept MQTT 3.1 client ids above 23 bytes */
 
     /* flow */
-    uint16_t receive_maximum;        /* announced: unacknowledged QoS>0 PUBLISHes from a client */
-    uint16_t max_inflight;           /* towards a client; the lower of this and its own counts */
-    uint16_t topic_alias_maximum;    /* announced */
-    uint16_t topic_alias_out;        /* aliases the broker assigns at most per connection */
-    uint32_t max_queue_messages;     /* QoS>0 messages waiting per session */
-    uint64_t max_queue_bytes;        /* and their bytes */
-    uint64_t qos0_queue_bytes;       /* bytes of QoS 0 waiting for a slow consumer */
-    enum queue_full queue_full;      /* what gives way in a full queue */
+    uint16_t receive_maximum;       /* announced: unacknowledged QoS>0 PUBLISHes from a client */
+    uint16_t max_inflight;          /* towards a client; the lower of this and its own counts */
+    uint16_t topic_alias_maximum;   /* announced */
+    uint16_t topic_alias_out;       /* aliases the broker assigns at most per connection */
+    uint32_t max_queue_messages;    /* QoS>0 messages waiting per session */
+    uint64_t max_queue_bytes;       /* and their bytes */
+    uint32_t queue_memory_messages; /* of those in memory, each at a long queue's head and end */
+    uint64_t queue_memory_bytes;    /* and their bytes */
+    uint64_t qos0_queue_bytes;      /* bytes of QoS 0 waiting for a slow consumer */
+    enum queue_full queue_full;     /* what gives way in a full queue */
     enum slow_consumer slow_consumer;
-    uint64_t memory_limit;           /* bytes of messages in memory; 0: none */
-    uint32_t message_rate;           /* PUBLISHes a second per client; 0: none */
-    uint64_t byte_rate;              /* bytes a second per client; 0: none */
+    uint64_t memory_limit; /* bytes of messages in memory; 0: none */
+    uint32_t message_rate; /* PUBLISHes a second per client; 0: none */
+    uint64_t byte_rate;    /* bytes a second per client; 0: none */
     enum rate_excess rate_excess;
 
     /* sessions */
-    uint32_t max_connections;     /* 0: none */
-    uint32_t max_sessions;        /* 0: none */
-    uint32_t max_subscriptions;   /* per session; 0: none */
+    uint32_t max_connections;      /* 0: none */
+    uint32_t max_sessions;         /* 0: none */
+    uint32_t max_subscriptions;    /* per session; 0: none */
     uint32_t max_pending_connects; /* connections before CONNACK; 0: none */
-    uint32_t connect_rate;        /* CONNECTs a second, whole broker; 0: none */
-    uint32_t connect_timeout_ms;  /* from accept to the whole CONNECT */
-    uint32_t session_expiry_max;  /* seconds; UINT32_MAX: none */
-    uint32_t message_expiry_max;  /* seconds; 0: none */
-    uint32_t will_delay_max;      /* seconds; UINT32_MAX: none */
-    uint16_t keep_alive_max;      /* seconds, 0: none; a higher or absent one is lowered to it */
-    uint16_t server_keep_alive;   /* seconds, imposed on MQTT 5 clients; 0: the client's own */
+    uint32_t connect_rate;         /* CONNECTs a second, whole broker; 0: none */
+    uint32_t connect_timeout_ms;   /* from accept to the whole CONNECT */
+    uint32_t session_expiry_max;   /* seconds; UINT32_MAX: none */
+    uint32_t message_expiry_max;   /* seconds; 0: none */
+    uint32_t will_delay_max;       /* seconds; UINT32_MAX: none */
+    uint16_t keep_alive_max;       /* seconds, 0: none; a higher or absent one is lowered to it */
+    uint16_t server_keep_alive;    /* seconds, imposed on MQTT 5 clients; 0: the client's own */
 
     /* switches */
     uint8_t maximum_qos;

@@ -36,7 +36,7 @@ struct link {
     uint8_t version;             /* enum mqtt_version */
     uint8_t worker;              /* index of the owner */
     bool shareable;
-    bool blocked;                /* guarded by the session's lock */
+    bool blocked; /* guarded by the session's lock */
 };
 
 #endif

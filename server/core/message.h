@@ -21,15 +21,15 @@ enum { MESSAGE_NO_EXPIRY = 0 };
 
 struct message {
     struct refbuf buf;
-    uint64_t expires_ms;    /* monotonic broker clock (see core/broker.h); MESSAGE_NO_EXPIRY */
-    uint64_t publisher;     /* the publishing session's serial (no-local); 0: the broker itself */
+    uint64_t expires_ms; /* monotonic broker clock (see core/broker.h); MESSAGE_NO_EXPIRY */
+    uint64_t publisher;  /* the publishing session's serial (no-local); 0: the broker itself */
     uint32_t payload_len;
-    uint32_t wire_len;      /* of the QoS 0 packet: head + topic + payload */
-    uint32_t props_len;     /* forwarded properties, MQTT 5 encoding */
+    uint32_t wire_len;  /* of the QoS 0 packet: head + topic + payload */
+    uint32_t props_len; /* forwarded properties, MQTT 5 encoding */
     uint16_t topic_len;
-    uint8_t head_len;       /* first byte and remaining length of the QoS 0 packet: 2 to 5 */
-    uint8_t qos : 2;        /* as published */
-    uint8_t retain : 1;     /* as published */
+    uint8_t head_len;   /* first byte and remaining length of the QoS 0 packet: 2 to 5 */
+    uint8_t qos : 2;    /* as published */
+    uint8_t retain : 1; /* as published */
     uint8_t size_class;
     uint8_t bytes[];
 };

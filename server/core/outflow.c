@@ -8,6 +8,7 @@
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/session.h"
+#include "core/spill.h"
 #include "mqtt/encode.h"
 
 enum {
@@ -341,6 +342,16 @@ static void send_waiting(struct gather *g, struct session *s, struct entry *e, u
     }
 }
 
+/* q1 has something to send, now or once what follows it has moved up. */
+static bool more_to_send(struct gather *g, struct session *s)
+{
+    struct outbox *out = s->out;
+
+    if (UNLIKELY(out->spill != NULL))
+        spill_refill(g->w, s);
+    return out->q1.next != out->q1.tail;
+}
+
 /* How far the newest in-flight id may run ahead of the oldest: bounds the memory a client
  * costs that acknowledges all but one, and keeps ids unique [MQTT-2.2.1-4]. */
 static uint64_t window_of(const struct link *link)
@@ -355,7 +366,7 @@ static enum link_sent flush_qos12(struct gather *g, struct session *s)
     struct fifo *f = &out->q1;
     uint64_t window = window_of(g->link);
 
-    while (f->next != f->tail && f->next - f->head < window) {
+    while (more_to_send(g, s) && f->next - f->head < window) {
         struct entry *e = fifo_at(f, f->next);
         if (e->state != ENTRY_DONE && out->in_flight >= g->link->quota) /* [MQTT-3.3.4-9] */
             break;

@@ -9,6 +9,7 @@
 #include "core/retained.h"
 #include "core/session.h"
 #include "core/sessions.h"
+#include "core/spill.h"
 #include "core/subscribe.h"
 #include "core/will.h"
 #include "store/store.h"
@@ -31,27 +32,37 @@ struct restore {
 };
 
 /* Store time to the monotonic clock; what is past is 1, since 0 has a meaning of its own. */
+static uint64_t mono_of(uint64_t store_ms, uint64_t now_ms, int64_t offset_ms)
+{
+    uint64_t store_now = now_ms + (uint64_t)offset_ms;
+
+    if (store_ms >= store_now)
+        return now_ms + (store_ms - store_now);
+    uint64_t ago = store_now - store_ms;
+    return ago < now_ms ? now_ms - ago : 1;
+}
+
 static uint64_t mono(const struct restore *r, uint64_t store_ms)
 {
-    uint64_t now = r->w->now_ms;
-
-    if (store_ms >= r->now_ms)
-        return now + (store_ms - r->now_ms);
-    uint64_t ago = r->now_ms - store_ms;
-    return ago < now ? now - ago : 1;
+    return mono_of(store_ms, r->w->now_ms, r->w->broker->store_offset_ms);
 }
 
 /* -- Messages -- */
 
-static struct message *message_of(const struct restore *r, const struct record_message *m)
+struct message *restored_message(const struct record_message *m, uint64_t now_ms, int64_t offset_ms)
 {
     struct message *out = message_new(m->topic, m->payload, m->props, m->qos, m->retain);
 
     if (!out)
         return NULL;
-    out->expires_ms = m->expires_ms ? mono(r, m->expires_ms) : MESSAGE_NO_EXPIRY;
+    out->expires_ms = m->expires_ms ? mono_of(m->expires_ms, now_ms, offset_ms) : MESSAGE_NO_EXPIRY;
     out->publisher = m->publisher;
     return out;
+}
+
+static struct message *message_of(const struct restore *r, const struct record_message *m)
+{
+    return restored_message(m, r->w->now_ms, r->w->broker->store_offset_ms);
 }
 
 static struct shared *shared_place(const struct restore *r, uint64_t key)
@@ -117,7 +128,6 @@ static void give_will(struct session *s, const struct record_will *will)
                              .expiry = will->expiry};
 
     will_set(s, &from, will->message.props);
-    s->will_written = true;
 }
 
 /* Its client was connected: its absence begins now, and that is written down, or each further
@@ -140,7 +150,7 @@ static void finish_queue(struct restore *r)
 {
     struct outbox *out = r->s ? r->s->out : NULL;
 
-    if (!out || out->q1.tail >= r->tail)
+    if (!out || out->spill || out->q1.tail >= r->tail)
         return;
     while (out->q1.tail < r->tail)
         *fifo_push(&out->q1) = (struct entry){.state = ENTRY_DONE};
@@ -173,6 +183,7 @@ static int on_session(void *arg, const struct load_session *l)
     }
     r->tail = l->tail;
     r->restored = 0;
+    r->s->will_written = l->has_will; /* also where DISCONNECT took it back */
     if (restored.will_ms)
         give_will(r->s, &l->will);
     if (l->tail) {
@@ -257,6 +268,25 @@ static int on_entry(void *arg, const struct load_entry *e)
     return 0;
 }
 
+/* The rest of a long queue stays where it is.  How large it is, what came before it tells. */
+static int on_rest(void *arg, uint64_t session, uint64_t first, uint64_t count)
+{
+    struct restore *r = arg;
+    struct outbox *out = r->s->out;
+    uint64_t here = fifo_waiting(&out->q1) + r->restored;
+
+    spill_restore(r->s, first, count, r->tail, here ? out->q1_bytes / here * count : 0);
+    COUNT_N(r->w, routed, count);
+    r->stats->messages += count;
+    return 0;
+}
+
+/* What may have been sent must be in memory: below it entries may be missing. */
+static uint32_t queue_most(const struct limits *l)
+{
+    return l->queue_memory_messages > l->max_inflight ? l->queue_memory_messages : l->max_inflight;
+}
+
 static int on_retained(void *arg, const struct record_message *m)
 {
     struct restore *r = arg;
@@ -286,6 +316,8 @@ int restore_run(struct worker *w, struct store *store, struct restore_stats *sta
                             .subscription = on_subscription,
                             .received = on_received,
                             .entry = on_entry,
+                            .rest = on_rest,
+                            .queue_most = queue_most(in_force),
                             .retained = on_retained,
                             .arg = &r};
 

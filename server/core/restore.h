@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct message;
+struct record_message;
 struct store;
 struct worker;
 
@@ -23,5 +25,10 @@ struct restore_stats {
  * a line in `why`. */
 int restore_run(struct worker *w, struct store *store, struct restore_stats *stats, char *why,
                 size_t why_size);
+
+/* A stored message.  Its expiry is counted from `now_ms` of the monotonic clock, to which
+ * `offset_ms` must be added for store time.  NULL when memory is refused.  Any thread. */
+struct message *restored_message(const struct record_message *m, uint64_t now_ms,
+                                 int64_t offset_ms);
 
 #endif

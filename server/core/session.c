@@ -8,6 +8,7 @@
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/share.h"
+#include "core/spill.h"
 #include "mqtt/reason.h"
 
 struct session *session_new(struct str id, uint64_t serial)
@@ -28,11 +29,7 @@ static void session_release(void *object)
 
     CHECK(s, SESSION_MAGIC);
     s->magic = 0;
-    if (s->out) {
-        fifo_fini(&s->out->q0);
-        fifo_fini(&s->out->q1);
-        free(s->out);
-    }
+    ASSERT(!s->out); /* buried */
     if (s->received)
         idset_fini(s->received);
     free(s->received);
@@ -95,12 +92,6 @@ static enum delivery drop(struct message *m, enum delivery how)
     return how;
 }
 
-static void push(struct worker *w, struct session *s, struct fifo *f, const struct entry *entry)
-{
-    *fifo_push(f) = *entry;
-    session_mark_dirty(w, s);
-}
-
 static enum delivery deliver_qos0(struct worker *w, struct session *s, const struct entry *entry)
 {
     size_t cost = message_size(entry->message);
@@ -117,8 +108,29 @@ static enum delivery deliver_qos0(struct worker *w, struct session *s, const str
         return drop(entry->message, DELIVERY_DROPPED);
     }
     out->q0_bytes += cost;
-    push(w, s, &out->q0, entry);
+    *fifo_push(&out->q0) = *entry;
+    session_mark_dirty(w, s);
     return DELIVERY_QUEUED;
+}
+
+struct entry *outbox_entry(const struct outbox *out, uint64_t counter)
+{
+    const struct fifo *f = &out->q1;
+
+    if (counter >= f->tail && out->spill)
+        f = &out->spill->last;
+    return counter >= f->head && counter < f->tail ? fifo_at(f, counter) : NULL;
+}
+
+/* Messages that were never sent, and the bytes of all. */
+static uint64_t waiting(const struct outbox *out)
+{
+    return fifo_waiting(&out->q1) + spill_waiting(out);
+}
+
+static uint64_t queued_bytes(const struct outbox *out)
+{
+    return out->q1_bytes + spill_bytes(out);
 }
 
 static bool queue_has_room(const struct worker *w, const struct session *s, size_t cost)
@@ -128,8 +140,8 @@ static bool queue_has_room(const struct worker *w, const struct session *s, size
                           ? session_link(s)->quota - out->in_flight
                           : 0;
 
-    return fifo_waiting(&out->q1) < w->limits->max_queue_messages + window &&
-           (out->q1_bytes + cost <= w->limits->max_queue_bytes || fifo_empty(&out->q1));
+    return waiting(out) < w->limits->max_queue_messages + window &&
+           (queued_bytes(out) + cost <= w->limits->max_queue_bytes || queued_bytes(out) == 0);
 }
 
 static void entry_forget(struct outbox *out, struct entry *e)
@@ -147,8 +159,12 @@ static bool drop_oldest(struct worker *w, struct session *s)
     struct outbox *out = s->out;
     struct fifo *f = &out->q1;
 
-    if (fifo_waiting(f) == 0)
-        return false;
+    if (fifo_waiting(f) == 0) {
+        if (!spill_drop_oldest(w, s))
+            return false;
+        COUNT(w, dropped_queue_full);
+        return true;
+    }
     struct entry *e = fifo_at(f, f->fresh);
     entry_forget(out, e);
     e->state = ENTRY_DONE;
@@ -169,10 +185,18 @@ static enum delivery deliver_qos12(struct worker *w, struct session *s, const st
             return drop(entry->message, DELIVERY_FULL);
         }
     }
-    out->q1_bytes += cost;
-    push(w, s, &out->q1, entry);
+    uint64_t counter;
+    struct entry *e;
+    if (UNLIKELY(spill_wanted(w, s))) {
+        e = spill_push(w, s, entry, &counter);
+    } else {
+        counter = out->q1.tail;
+        *(e = fifo_push(&out->q1)) = *entry;
+        out->q1_bytes += cost;
+    }
     if (session_stored(s))
-        journal_target(w, s, out->q1.tail - 1, fifo_at(&out->q1, out->q1.tail - 1));
+        journal_target(w, s, counter, e);
+    session_mark_dirty(w, s);
     return DELIVERY_QUEUED;
 }
 
@@ -204,7 +228,7 @@ enum delivery session_deliver(struct worker *w, struct session *s, struct messag
 
 static uint64_t outbox_count(const struct outbox *out)
 {
-    uint64_t n = out->q0.tail - out->q0.head + fifo_waiting(&out->q1);
+    uint64_t n = out->q0.tail - out->q0.head + waiting(out);
 
     for (uint64_t i = out->q1.head; i != out->q1.fresh; i++)
         n += fifo_at(&out->q1, i)->state != ENTRY_DONE;
@@ -225,9 +249,9 @@ uint64_t session_room(struct worker *w, struct session *s)
 
     lock_take(&s->lock);
     if (s->out) {
-        uint64_t waiting = fifo_waiting(&s->out->q1);
-        bool heavy = s->out->q1_bytes + s->out->q0_bytes > w->limits->qos0_queue_bytes / 2;
-        room = heavy || waiting >= room ? 0 : room - waiting;
+        uint64_t there = waiting(s->out);
+        bool heavy = queued_bytes(s->out) + s->out->q0_bytes > w->limits->qos0_queue_bytes / 2;
+        room = heavy || there >= room ? 0 : room - there;
     }
     if (session_link(s) && session_link(s)->blocked)
         room = 0;
@@ -287,7 +311,7 @@ static void entry_finish(struct worker *w, struct session *s, struct entry *e)
     }
     fifo_settle(f);
     fifo_trim(f);
-    if (f->next != f->tail)
+    if (f->next != f->tail || s->out->spill)
         session_mark_dirty(w, s);
 }
 
@@ -378,6 +402,36 @@ static void bury_entry(struct worker *w, struct session *s, struct entry *e)
         COUNT(w, dropped_session_ended);
 }
 
+struct burial {
+    struct worker *w;
+    struct session *s;
+};
+
+static void bury_last(void *arg, struct entry *e)
+{
+    struct burial *b = arg;
+    bury_entry(b->w, b->s, e);
+}
+
+static void bury_outbox(struct worker *w, struct session *s, struct outbox *out)
+{
+    struct burial b = {w, s};
+
+    for (uint64_t i = out->q0.head; i != out->q0.tail; i++) {
+        message_unref(fifo_at(&out->q0, i)->message);
+        COUNT(w, dropped_session_ended);
+    }
+    for (uint64_t i = out->q1.head; i != out->q1.tail; i++) {
+        if (fifo_at(&out->q1, i)->state != ENTRY_DONE)
+            bury_entry(w, s, fifo_at(&out->q1, i));
+    }
+    if (out->spill)
+        COUNT_N(w, dropped_session_ended, spill_fini(&out->spill, bury_last, &b));
+    fifo_fini(&out->q0);
+    fifo_fini(&out->q1);
+    free(out);
+}
+
 void session_bury(struct worker *w, struct session *s)
 {
     struct outbox *out;
@@ -391,19 +445,8 @@ void session_bury(struct worker *w, struct session *s)
     bool last = s->pins == 0;
     lock_drop(&s->lock);
 
-    if (out) {
-        for (uint64_t i = out->q0.head; i != out->q0.tail; i++) {
-            message_unref(fifo_at(&out->q0, i)->message);
-            COUNT(w, dropped_session_ended);
-        }
-        for (uint64_t i = out->q1.head; i != out->q1.tail; i++) {
-            if (fifo_at(&out->q1, i)->state != ENTRY_DONE)
-                bury_entry(w, s, fifo_at(&out->q1, i));
-        }
-        fifo_fini(&out->q0);
-        fifo_fini(&out->q1);
-        free(out);
-    }
+    if (out)
+        bury_outbox(w, s, out);
     if (last)
         qsbr_retire(w->slot, s, session_release);
 }

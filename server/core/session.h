@@ -25,8 +25,9 @@
 
 enum { SESSION_MAGIC = 0x5e551011, EXPIRY_NEVER = 0xffffffff };
 
-struct away;  /* core/sessions.h */
-struct will;  /* core/will.h */
+struct away; /* core/sessions.h */
+struct will; /* core/will.h */
+struct spill;
 struct claim; /* core/sessions.h */
 
 /* The outbound side; allocated with the first delivery. */
@@ -34,8 +35,12 @@ struct outbox {
     struct fifo q0; /* QoS 0, only while connected */
     struct fifo q1; /* QoS 1 and 2 */
     uint64_t q0_bytes, q1_bytes;
-    uint32_t in_flight; /* entries of q1 counting against the quota */
+    uint32_t in_flight;  /* entries of q1 counting against the quota */
+    struct spill *spill; /* what is behind q1 of a long queue (core/spill.h), NULL: nothing */
 };
+
+/* The queued QoS 1 or 2 message with this counter, or NULL when it is done, or not in memory. */
+struct entry *outbox_entry(const struct outbox *out, uint64_t counter);
 
 struct session {
     unsigned magic;

@@ -13,7 +13,7 @@
 #include "core/router.h"
 #include "core/session.h"
 
-struct shares;      /* all groups, by share name and filter */
+struct shares; /* all groups, by share name and filter */
 struct share_group;
 
 struct shares *shares_new(void);
@@ -21,8 +21,7 @@ void shares_free(struct shares **shares);
 
 /* Adds the session, or replaces its options if it is a member (*existed). */
 struct share_group *share_join(struct worker *w, struct session *s, struct str name,
-                               struct str filter, unsigned options, uint32_t sub_id,
-                               bool *existed);
+                               struct str filter, unsigned options, uint32_t sub_id, bool *existed);
 /* The group is the key of a subscription of s. */
 void share_leave(struct worker *w, struct session *s, struct share_group *group);
 

@@ -9,9 +9,9 @@
 #include "core/session.h"
 
 struct subscribe_request {
-    struct str filter;   /* checked; may begin with $share/ */
-    unsigned options;    /* SUB_QOS, SUB_NO_LOCAL, SUB_RETAIN_AS_PUBLISHED */
-    uint32_t id;         /* subscription identifier, 0: none */
+    struct str filter; /* checked; may begin with $share/ */
+    unsigned options;  /* SUB_QOS, SUB_NO_LOCAL, SUB_RETAIN_AS_PUBLISHED */
+    uint32_t id;       /* subscription identifier, 0: none */
     uint8_t retain_handling;
 };
 

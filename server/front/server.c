@@ -17,10 +17,12 @@
 #include "core/retained.h"
 #include "core/session.h"
 #include "core/sessions.h"
+#include "core/spill.h"
 #include "front/client.h"
 #include "front/desk.h"
 #include "front/entrance.h"
 #include "front/hooks.h"
+#include "front/reader.h"
 #include "front/sys.h"
 #include "store/store.h"
 
@@ -32,7 +34,8 @@ enum {
 
 struct server {
     struct broker *broker;
-    struct store *store;   /* NULL: in memory only */
+    struct store *store; /* NULL: in memory only */
+    struct reader *reader;
     struct qsbr_slot slot; /* the main thread's; offline but while it changes things */
     struct door door;
     struct hooks hooks;
@@ -86,7 +89,23 @@ static void post_flush(void *server, unsigned worker, struct flush_batch *batch)
     desk_post(server, worker, flush_batch, batch);
 }
 
-static const struct broker_ops broker_ops = {.post_flush = post_flush};
+static void read_queue(void *server, struct queue_read *r)
+{
+    reader_ask(((struct server *)server)->reader, r);
+}
+
+static const struct broker_ops broker_ops = {.post_flush = post_flush, .read_queue = read_queue};
+
+static void queue_was_read(struct server *s, struct desk *d, void *read)
+{
+    queue_read_done(d->w, read);
+}
+
+/* On the reader's thread. */
+static void carry_back(void *server, struct queue_read *r)
+{
+    desk_post(server, queue_read_worker(r), queue_was_read, r);
+}
 
 static void turn_end(struct loop *l, void *desk)
 {
@@ -273,6 +292,7 @@ static int open_store(struct server *s, const struct server_conf *conf, char *wh
     s->broker->store_offset_ms = store_clock_offset_ms(s->store);
     if ((err = take_up(s, why, why_size)) < 0)
         return err;
+    s->reader = reader_start(s->broker, s->store, carry_back, s);
     for (unsigned i = 0; i < s->threads; i++)
         s->desks[i]->w->journal.store = s->store;
     return 0;
@@ -463,7 +483,9 @@ static void stop_running(struct server *s)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     loops_settle(s);
     for (unsigned i = 0; i < s->threads; i++)
-        desk_post(s, i, stop_journal, NULL);
+        desk_post(s, i, stop_journal, NULL); /* from here on nobody asks the reader */
+    loops_settle(s);
+    reader_stop(&s->reader);
     loops_settle(s);
     desk_post(s, 0, end_sessions, NULL);
     loops_settle(s);
@@ -480,6 +502,7 @@ void server_free(struct server **server)
         return;
     if (s->running)
         stop_running(s);
+    reader_stop(&s->reader);
     if (store_close(&s->store) < 0)
         log_error("store",
                   "the log could not be written to its end: what the disk refused is lost, "

@@ -27,7 +27,14 @@ struct load {
     double value[LOADS];
 };
 
-enum { LOAD_MESSAGES_IN, LOAD_MESSAGES_OUT, LOAD_BYTES_IN, LOAD_BYTES_OUT, LOAD_CONNECTS, LOAD_COUNT };
+enum {
+    LOAD_MESSAGES_IN,
+    LOAD_MESSAGES_OUT,
+    LOAD_BYTES_IN,
+    LOAD_BYTES_OUT,
+    LOAD_CONNECTS,
+    LOAD_COUNT
+};
 
 struct sys {
     struct wheel_timer timer;
@@ -58,17 +65,24 @@ static uint64_t resident_bytes(const struct sys *sys)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* From seven tenths of the limit on, what long queues hold in memory shrinks as they grow. */
+static void squeeze(struct sys *sys, uint64_t resident, uint64_t limit)
+{
+    atomic_store_explicit(&sys->broker->squeeze, limit > 0 && resident > limit / 10 * 7,
+                          memory_order_relaxed);
+}
+
 /* Above the limit publishers are not read from, which withholds their acknowledgements;
  * below nine tenths of it they are again. */
 static void watch_memory(struct sys *sys, uint64_t limit)
 {
     bool was = atomic_load(&sys->broker->pressure), is = was;
-    uint64_t resident;
+    uint64_t resident = limit ? resident_bytes(sys) : 0;
 
+    squeeze(sys, resident, limit);
     if (limit == 0) {
         is = false;
     } else {
-        resident = resident_bytes(sys);
         if (was && resident > limit / 10 * 9)
             malloc_trim(0); /* freed memory counts only once it is given back */
         is = was ? resident > limit / 10 * 9 : resident > limit;
@@ -216,8 +230,8 @@ static void on_tick(void *arg, struct wheel_timer *timer)
     bool more = broker_tick(w);
     watch_memory(sys, w->limits->memory_limit);
     give_back(sys);
-    if (interval && (sys->published_ms == sys->started_ms ||
-                     w->now_ms - sys->published_ms >= interval))
+    if (interval &&
+        (sys->published_ms == sys->started_ms || w->now_ms - sys->published_ms >= interval))
         publish_all(sys, w->now_ms);
     wheel_add(loop_wheel(sys->desk->loop), timer, w->now_ms + (more ? 1 : TICK_MS));
 }

@@ -56,6 +56,7 @@ static int look_begin(struct looked *l, uint64_t *applied)
 {
     char path[PATH_MOST];
     struct tables_txn *txn;
+    uint64_t backup = 0;
     int err;
 
     snprintf(path, sizeof path, "%s/state.mdb", l->dir);
@@ -64,6 +65,8 @@ static int look_begin(struct looked *l, uint64_t *applied)
         (err = tables_begin(l->tables, false, &txn)) < 0)
         return err;
     err = tables_meta_get(txn, "applied", applied);
+    if (!err)
+        err = tables_meta_get(txn, TABLES_META_BACKUP, &backup);
     tables_abort(&txn);
     if (err) {
         snprintf(l->why, l->why_size, "%s: %s", path, tables_why());
@@ -71,7 +74,7 @@ static int look_begin(struct looked *l, uint64_t *applied)
     }
     if ((err = segment_list(&l->segments, l->disk, l->dir, l->why, l->why_size)) < 0)
         return err;
-    if (*applied > 0 && (!l->segments || !l->segments->sequence)) {
+    if (*applied > 0 && !backup && (!l->segments || !l->segments->sequence)) {
         snprintf(l->why, l->why_size, "%s holds a checkpoint but no log: its log files are missing",
                  l->dir);
         return ERR_DAMAGED;

@@ -56,7 +56,8 @@ int fold_apply(struct fold *f, struct tables *t, uint64_t applied,
                const _Atomic unsigned *pause_us);
 
 /* After recovery no worker has anything left to hand over: marks that still wait are for
- * messages that were lost before they were acknowledged, and go. */
+ * messages that were lost before they were acknowledged, and go.  How many there are is
+ * counted; queues are walked only to find them. */
 int fold_sweep(struct tables *t);
 
 #endif

@@ -1,4 +1,4 @@
-/* Shared by fold.c (records in) and fold_apply.c (changes out). */
+/* Shared by fold.c (records in), fold_apply.c (changes out) and fold_queue.c (of queues). */
 #ifndef SKEP_STORE_FOLD_IMPL_H
 #define SKEP_STORE_FOLD_IMPL_H
 
@@ -56,5 +56,32 @@ struct fold {
     struct moment moment; /* the newest COMMIT's */
     struct fold_stats stats;
 };
+
+/* A fold on its way into the tables. */
+struct applying {
+    struct fold *fold;
+    struct tables_txn *txn;
+    const _Atomic unsigned *pause_us;
+    unsigned changes;
+    int64_t marks;  /* so many QUEUE_DONE more than before */
+    uint8_t *value; /* scratch */
+    size_t value_cap;
+};
+
+/* -- fold_queue.c -- */
+
+struct table_key fold_number_key(uint64_t number);
+
+/* Puts a message that several entries share, with their number. */
+int fold_message_store(struct applying *a, struct fold_message *m);
+/* One entry fewer has it. */
+int fold_message_unref(struct applying *a, uint64_t lsn);
+
+/* Of an entry's value: an enum queue_kind; the message it shares, or 0. */
+unsigned fold_queue_kind(struct str value);
+uint64_t fold_shared_message(struct str value);
+
+/* Nothing for one of a session that has ended or never was. */
+int fold_entry_apply(struct applying *a, struct fold_entry *e);
 
 #endif

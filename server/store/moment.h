@@ -30,4 +30,10 @@ int64_t moment_offset_ms(const struct store_clock *clock, struct moment last);
 
 struct moment moment_now(const struct store_clock *clock, int64_t offset_ms);
 
+/* By how much the wall clock is ahead of store time. */
+static inline int64_t moment_ahead_ms(struct moment m)
+{
+    return (int64_t)(m.wall_ms - m.store_ms);
+}
+
 #endif

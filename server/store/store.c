@@ -58,6 +58,7 @@ static void start_thread(struct store *s)
 static struct store *store_new(const struct store_conf *conf)
 {
     struct store *s = xcalloc(1, sizeof *s);
+    pthread_condattr_t attr;
 
     s->conf = *conf;
     s->lock_fd = -1;
@@ -71,7 +72,10 @@ static struct store *store_new(const struct store_conf *conf)
     if (!s->conf.checkpoint_bytes)
         s->conf.checkpoint_bytes = STORE_CHECKPOINT_BYTES;
     pthread_mutex_init(&s->mutex, NULL);
-    pthread_cond_init(&s->wake, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->wake, &attr);
+    pthread_condattr_destroy(&attr);
     pthread_cond_init(&s->done, NULL);
     return s;
 }
@@ -92,6 +96,10 @@ int store_open(struct store **out, const struct store_conf *conf, char *why, siz
     s->clock_offset_ms = moment_offset_ms(s->conf.clock, meta.moment);
     if ((err = open_wal(s, &segments, meta.applied, why, why_size)) < 0)
         goto fail;
+    if (meta.backup && (err = tables_meta_set(s->tables, TABLES_META_BACKUP, 0)) < 0) {
+        store_fold_fault(s, err, why, why_size);
+        goto fail;
+    }
     atomic_store(&s->applied, meta.applied);
     start_thread(s);
     *out = s;
@@ -141,6 +149,8 @@ int store_close(struct store **store)
         pthread_join(s->thread, NULL);
     }
     err = wal_close(&s->wal);
+    if (s->running && !err && !s->conf.keep_log)
+        store_fold_rest(s);
     tables_close(&s->tables);
     if (s->lock_fd >= 0)
         close(s->lock_fd);

@@ -30,6 +30,8 @@ struct store_conf {
     size_t map_bytes;
     unsigned retry_ms;
     const struct store_clock *clock; /* NULL: the system's */
+    unsigned clock_check_ms;         /* how often to look for jumps of its wall side; 0: 10 s */
+    bool keep_log;                   /* store_close() leaves all folding to the next start */
     /* As in struct wal_conf; any may be NULL. */
     void (*settled)(void *arg, unsigned worker);
     void (*refusing)(void *arg, const char *why);
@@ -47,7 +49,8 @@ int store_open(struct store **out, const struct store_conf *conf, char *why, siz
 /* Everything there was at the start.  Before the first store_submit(). */
 int store_load(struct store *s, const struct loader *loader, char *why, size_t why_size);
 
-/* Commits what was handed over.  ERR_SYSTEM when the disk does not take it. */
+/* Commits what was handed over and folds the log, for about two seconds at most, so that the
+ * next start is a short one.  ERR_SYSTEM when the disk does not take what was handed over. */
 int store_close(struct store **s);
 
 /* Store time (moment.h) is clock_mono_ms() plus this, which is constant while the store is open
@@ -68,6 +71,12 @@ void store_wait(struct store *s, uint64_t lsn);
  * a line in `why` when the log refuses or the tables cannot be written.  Blocks, perhaps for
  * seconds: for reader and control threads, never for a loop. */
 int store_fold(struct store *s, uint64_t lsn, char *why, size_t why_size);
+
+/* Makes `dir`, which must be empty if it exists, a store of its own (store_open) with everything
+ * that was handed over before the call, while all goes on.  Complete and on the disk on return;
+ * on error nothing of it is left.  ERR_EXISTS, ERR_SYSTEM, with a line in `why`.  Blocks for as
+ * long as copying takes; any thread but a loop's. */
+int store_backup(struct store *s, const char *dir, char *why, size_t why_size);
 
 /* A part of one session's queue as the last checkpoint left it (store_fold() for what is newer),
  * in order from counter `from` on: at most `most` entries, and none behind the one with which

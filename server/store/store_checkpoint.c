@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "store/store_impl.h"
 
-enum { RETRY_S = 5, NICE = 10 };
+enum { RETRY_MS = 5000, CLOCK_CHECK_MS = 10000, NICE = 10 };
 
 int store_read_stretch(struct replay *r, struct fold *f, unsigned most)
 {
@@ -81,13 +81,25 @@ static bool due(const struct store *s)
     return s->finished >= s->conf.checkpoint_bytes || s->wanted > s->made;
 }
 
-static void rest(struct store *s)
+/* Mutex held.  Until the time is over, or somebody wakes the thread. */
+static void rest(struct store *s, unsigned ms)
 {
     struct timespec until;
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += RETRY_S;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + ms * 1000000ull;
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
     pthread_cond_timedwait(&s->wake, &s->mutex, &until);
+}
+
+/* Mutex held. */
+static void idle(struct store *s)
+{
+    rest(s, s->conf.clock_check_ms ? s->conf.clock_check_ms : CLOCK_CHECK_MS);
+    pthread_mutex_unlock(&s->mutex);
+    wal_note_time(s->wal);
+    pthread_mutex_lock(&s->mutex);
 }
 
 void *store_checkpoint_run(void *store)
@@ -99,7 +111,7 @@ void *store_checkpoint_run(void *store)
     pthread_mutex_lock(&s->mutex);
     while (!s->stop) {
         if (!due(s)) {
-            pthread_cond_wait(&s->wake, &s->mutex);
+            idle(s);
             continue;
         }
         uint64_t wanted = s->wanted, taken = s->finished;
@@ -123,7 +135,7 @@ void *store_checkpoint_run(void *store)
         if (more == 0)
             s->finished -= taken;
         if (more < 0 && !s->stop)
-            rest(s);
+            rest(s, RETRY_MS);
     }
     s->made = UINT64_MAX;
     pthread_cond_broadcast(&s->done);

@@ -12,6 +12,8 @@
 
 enum { STORE_PATH = 4096, STORE_WHY = 512 };
 
+#define STORE_PART "state.mdb.part" /* a backup that is not complete */
+
 struct store {
     struct store_conf conf;
     char *dir;
@@ -39,6 +41,7 @@ struct store {
 /* What the tables know beside sessions and messages. */
 struct meta {
     uint64_t applied;
+    uint64_t backup; /* 1: a backup that was not a store yet: there is no log beside it */
     struct moment moment;
 };
 
@@ -49,6 +52,9 @@ int store_lock(struct store *s, char *why, size_t why_size);
 /* The whole log into the tables.  *segments are its files, *meta what the tables know then. */
 int store_catch_up(struct store *s, struct segment **segments, struct meta *meta, char *why,
                    size_t why_size);
+
+/* The rest of the log into the tables, or as much as there is time for; the log is closed. */
+void store_fold_rest(struct store *s);
 
 /* -- store_checkpoint.c -- */
 

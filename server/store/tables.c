@@ -68,79 +68,63 @@ const char *tables_why(void)
 
 /* -- Life -- */
 
-static int open_all(struct tables *t)
+/* A new file gets our version; nothing is changed in one that has another. */
+static int check_version(struct tables_txn *txn, const char *path, char *why, size_t why_size)
 {
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(t->env, NULL, 0, &txn);
+    uint64_t version;
+    int err = tables_meta_get(txn, "version", &version);
 
-    if (rc)
-        return rc;
-    for (int i = 0; i < TABLES && !rc; i++)
-        rc = mdb_dbi_open(txn, table_names[i], MDB_CREATE, &t->dbi[i]);
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
+    if (!err && version == 0)
+        return tables_meta_put(txn, "version", TABLES_VERSION);
+    if (!err && version != TABLES_VERSION) {
+        snprintf(
+            why, why_size,
+            "%s has format version %llu, this Skep reads version %d: start the Skep that wrote "
+            "it, export, and import here",
+            path, (unsigned long long)version, TABLES_VERSION);
+        return ERR_DENIED;
     }
-    return mdb_txn_commit(txn);
+    return err;
 }
 
-static int check_version(struct tables *t, const char *path, char *why, size_t why_size)
+static int open_all(struct tables *t, const char *path, char *why, size_t why_size)
 {
     struct tables_txn *txn;
-    uint64_t version = 0;
     int err = tables_begin(t, true, &txn);
 
     if (err)
         return err;
-    err = tables_meta_get(txn, "version", &version);
-    if (!err && version == 0)
-        err = tables_meta_put(txn, "version", TABLES_VERSION);
+    for (int i = TABLE_META; i < TABLES && !err; i++) {
+        err = txn_fault(txn, mdb_dbi_open(txn->txn, table_names[i], MDB_CREATE, &t->dbi[i]));
+        if (!err && i == TABLE_META)
+            err = check_version(txn, path, why, why_size);
+    }
     if (!err)
         return tables_commit(&txn);
     tables_abort(&txn);
-    snprintf(why, why_size, "%s: %s", path, last_why);
-    return err;
-}
-
-static int refuse_version(struct tables *t, const char *path, char *why, size_t why_size)
-{
-    struct tables_txn *txn;
-    uint64_t version = 0;
-    int err = tables_begin(t, false, &txn);
-
-    if (!err) {
-        err = tables_meta_get(txn, "version", &version);
-        tables_abort(&txn);
-    }
-    if (!err && version != TABLES_VERSION) {
-        snprintf(why, why_size, "%s has format version %llu, this Skep reads version %d", path,
-                 (unsigned long long)version, TABLES_VERSION);
-        err = ERR_DENIED;
-    }
     return err;
 }
 
 int tables_open(struct tables **out, const char *path, size_t map_bytes, char *why, size_t why_size)
 {
     struct tables *t = xcalloc(1, sizeof *t);
-    int rc, err;
+    int err;
 
+    last_why[0] = 0;
     pthread_rwlock_init(&t->map, NULL);
-    if ((rc = mdb_env_create(&t->env)) || (rc = mdb_env_set_maxdbs(t->env, TABLES)) ||
-        (rc = mdb_env_set_mapsize(t->env, map_bytes ? map_bytes : TABLES_MAP_FIRST)) ||
-        (rc = mdb_env_open(t->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600)) || (rc = open_all(t))) {
-        snprintf(why, why_size, "cannot open %s: %s", path, mdb_strerror(rc));
-        err = fault(rc);
-        goto fail;
+    if ((err = fault(mdb_env_create(&t->env))) < 0 ||
+        (err = fault(mdb_env_set_maxdbs(t->env, TABLES))) < 0 ||
+        (err = fault(mdb_env_set_mapsize(t->env, map_bytes ? map_bytes : TABLES_MAP_FIRST))) < 0 ||
+        (err = fault(mdb_env_open(t->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600))) < 0 ||
+        (err = open_all(t, path, why, why_size)) < 0) {
+        if (err != ERR_DENIED)
+            snprintf(why, why_size, "cannot open %s: %s", path,
+                     *last_why ? last_why : err_text(err));
+        tables_close(&t);
+        return err;
     }
-    if ((err = check_version(t, path, why, why_size)) < 0 ||
-        (err = refuse_version(t, path, why, why_size)) < 0)
-        goto fail;
     *out = t;
     return 0;
-fail:
-    tables_close(&t);
-    return err;
 }
 
 void tables_close(struct tables **tables)
@@ -347,6 +331,23 @@ int tables_meta_put(struct tables_txn *txn, const char *name, uint64_t value)
 
     put_u64(bytes, value);
     return tables_put(txn, TABLE_META, str_of(name), (struct str){(char *)bytes, sizeof bytes});
+}
+
+int tables_meta_set(struct tables *t, const char *name, uint64_t value)
+{
+    struct tables_txn *txn;
+    int err;
+
+    do {
+        if ((err = tables_begin(t, true, &txn)) < 0)
+            return err;
+        err = tables_meta_put(txn, name, value);
+        if (err)
+            tables_abort(&txn);
+        else
+            err = tables_commit(&txn);
+    } while (err == ERR_AGAIN);
+    return err;
 }
 
 int tables_moment_get(struct tables_txn *txn, struct moment *moment)

@@ -37,6 +37,8 @@ enum table {
     TABLES
 };
 
+#define TABLES_META_BACKUP "backup" /* 1: there need be no log beside these tables */
+
 enum { TABLES_VERSION = 2, TABLES_KEY_MAX = 500, TABLES_MAP_FIRST = 256 << 20 };
 
 struct tables;
@@ -75,6 +77,8 @@ int tables_each_from(struct tables_txn *txn, enum table table, struct str prefix
 /* Numbers by name; 0 when there is none. */
 int tables_meta_get(struct tables_txn *txn, const char *name, uint64_t *value);
 int tables_meta_put(struct tables_txn *txn, const char *name, uint64_t value);
+/* In a transaction of its own. */
+int tables_meta_set(struct tables *t, const char *name, uint64_t value);
 /* The newest moment that is known of the store. */
 int tables_moment_get(struct tables_txn *txn, struct moment *moment);
 int tables_moment_put(struct tables_txn *txn, struct moment moment);

@@ -38,6 +38,7 @@ static struct wal *wal_new(const struct wal_conf *conf, uint64_t lsn)
     w->finished_last = &w->finished;
     w->end = w->written = lsn;
     w->next_sequence = 1;
+    atomic_init(&w->noted_ms, moment_ahead_ms(moment_now(w->conf.clock, w->conf.clock_offset_ms)));
     atomic_init(&w->settled, lsn);
     atomic_init(&w->synced, lsn);
     return w;
@@ -196,6 +197,21 @@ uint64_t wal_submit(struct wal *w, unsigned worker, struct batch *b)
     uint64_t end = w->end;
     pthread_mutex_unlock(&w->mutex);
     return end;
+}
+
+void wal_note_time(struct wal *w)
+{
+    struct moment now = moment_now(w->conf.clock, w->conf.clock_offset_ms);
+    int64_t jump = moment_ahead_ms(now) - atomic_load_explicit(&w->noted_ms, memory_order_relaxed);
+
+    if (jump > -WAL_JUMP_MS && jump < WAL_JUMP_MS)
+        return;
+    pthread_mutex_lock(&w->mutex);
+    if (!w->queue.first) {
+        enqueue_commit(w);
+        pthread_cond_signal(&w->work);
+    }
+    pthread_mutex_unlock(&w->mutex);
 }
 
 uint64_t wal_settled(const struct wal *w)

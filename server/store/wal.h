@@ -75,6 +75,10 @@ uint64_t wal_settled(const struct wal *w);
 uint64_t wal_synced(const struct wal *w);
 bool wal_refusing(const struct wal *w);
 
+/* Writes a COMMIT if the wall clock has jumped since the last: a start after a crash would take
+ * the jump for time that passed.  To be called every few seconds; any thread. */
+void wal_note_time(struct wal *w);
+
 /* Waits until `lsn` has settled.  For tools and tests; a loop never waits. */
 void wal_wait(struct wal *w, uint64_t lsn);
 

@@ -14,6 +14,7 @@ enum {
     WAL_CHUNKS_KEPT = 64,
     WAL_CHUNK_KEPT_MAX = 1 << 20,
     WAL_WHY = 512,
+    WAL_JUMP_MS = 1000, /* the wall clock may gain or lose so much unnoted */
     COMMIT_BODY = 24,
     COMMIT_SIZE = RECORD_HEAD + COMMIT_BODY,
 };
@@ -68,6 +69,7 @@ struct wal {
     _Atomic uint64_t settled, synced;
     _Atomic uint64_t writes, syncs, failures;
     _Atomic bool refuses;
+    _Atomic int64_t noted_ms; /* wall clock minus store time in the newest COMMIT */
 };
 
 /* -- wal_space.c -- */

@@ -119,6 +119,7 @@ static void commit_fill(struct wal *w, struct chunk *c)
     uint8_t *body = c->bytes + RECORD_HEAD;
 
     body = put_u64(body, atomic_load_explicit(&w->synced, memory_order_relaxed));
+    atomic_store_explicit(&w->noted_ms, moment_ahead_ms(now), memory_order_relaxed);
     body = put_u64(body, now.wall_ms);
     put_u64(body, now.store_ms);
 }

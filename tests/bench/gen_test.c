@@ -128,6 +128,31 @@ static void frames_are_found_whole(void **state)
     assert_int_equal(wire_next((const uint8_t *)"\x30\xff\xff\xff\xff\x01", 6, &f), -1);
 }
 
+/* A session that is kept asks for it in the flags, and in MQTT 5 by its expiry. */
+static void a_kept_session_says_so(void **state)
+{
+    static const uint8_t expiry[] = {5, 0x11, 0xff, 0xff, 0xff, 0xff};
+    uint8_t out[WIRE_SMALL];
+    struct wire_login login = {.version = 4, .client_id = "c"};
+    struct wire_frame f;
+
+    for (login.version = 4; login.version <= 5; login.version++) {
+        for (int kept = 0; kept <= 1; kept++) {
+            login.kept = kept;
+            size_t n = wire_connect(out, &login);
+            assert_int_equal(wire_next(out, n, &f), 1);
+            assert_int_equal(f.total, n);
+            assert_int_equal(f.body[7] & 2, kept ? 0 : 2);
+            const uint8_t *props = f.body + 10;
+            if (login.version == 5 && kept)
+                assert_memory_equal(props, expiry, sizeof expiry);
+            else if (login.version == 5)
+                assert_int_equal(props[0], 0);
+            assert_memory_equal(out + n - 3, "\0\1c", 3);
+        }
+    }
+}
+
 /* What the server would send (unmasked), in every split: the payload comes out whole. */
 static void websocket_headers_vanish(void **state)
 {
@@ -166,6 +191,7 @@ int main(void)
         cmocka_unit_test(numbers_wrap),
         cmocka_unit_test(percentiles_are_within_two_percent),
         cmocka_unit_test(frames_are_found_whole),
+        cmocka_unit_test(a_kept_session_says_so),
         cmocka_unit_test(websocket_headers_vanish),
     };
     return cmocka_run_group_tests_name("bench", tests, NULL, NULL);

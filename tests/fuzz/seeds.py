@@ -143,10 +143,11 @@ def records():
     session = struct.pack("<QIIBBHH", 5, 60, 7, 5, 1, 2, 1) + b"idu"
     sub = struct.pack("<QIBBH", 5, 1, 2, 0, 3) + b"a/#"
     out = {
-        "commit": b"\x01\x00" + bytes(16),
+        "commit": b"\x01\x00" + struct.pack("<QQQ", 9, 1700000000000, 1700000000000),
         "pub": b"\x02\x00" + struct.pack("<QIHH", 0, 2, 0, 0) + message + target * 2,
         "pub-keep": b"\x02\x01" + struct.pack("<QIHH", 0, 0, 0, 0) + stored_message(b"t", retain=1),
         "pub-inbound": b"\x02\x02" + struct.pack("<QIHH", 5, 1, 77, 0) + message + target,
+        "pub-more": b"\x02\x41" + struct.pack("<QIHH", 0, 1, 0, 0) + message + target,
         "ack": b"\x03\x00" + struct.pack("<QQI", 5, 9, 3), "release": b"\x04\x00" + struct.pack("<QQI", 5, 9, 1),
         "received": b"\x05\x00" + struct.pack("<QH", 5, 1), "session": b"\x06\x00" + session,
         "end": b"\x07\x00" + struct.pack("<Q", 5), "away": b"\x08\x00" + struct.pack("<QQQ", 5, 1, 2),

@@ -17,6 +17,10 @@ static bool scenario_run(struct turn *t, struct report *r)
         return idle_run(t, r);
     case PLAN_RETAINED:
         return retained_run(t, r);
+    case PLAN_OFFLINE:
+        return offline_run(t, r);
+    case PLAN_READY:
+        return ready_run(t, r);
     default:
         return traffic_run(t, r);
     }

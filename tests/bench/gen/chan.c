@@ -30,12 +30,14 @@ void chan_open(struct chan *c, struct turn *t, const struct chan_owner *owner, v
                uint32_t index)
 {
     const char *greeting = c->greeting;
+    bool kept = c->kept;
     *c = (struct chan){.turn = t,
                        .owner = owner,
                        .scenario = scenario,
                        .index = index,
                        .fd = -1,
                        .greeting = greeting,
+                       .kept = kept,
                        .state = CHAN_CONNECTING};
     c->fd = socket(t->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->fd < 0) {
@@ -172,6 +174,7 @@ static void chan_greet(struct chan *c)
     snprintf(id, sizeof id, "bench-%04x-%06u", c->turn->run_id, c->index);
     struct wire_login login = {.version = (int)plan->version,
                                .client_id = id,
+                               .kept = c->kept,
                                .user = plan->user,
                                .password = plan->password};
     chan_send(c, packet, wire_connect(packet, &login));
@@ -248,6 +251,7 @@ static size_t chan_welcome(struct chan *c, const uint8_t *p, size_t n)
         return used;
     }
     c->state = CHAN_UP;
+    c->resumed = !c->greeting && f.body[0] & 1;
     c->turn->up++;
     c->turn->resumed += c->ssl && SSL_session_reused(c->ssl);
     if (c->owner->up)

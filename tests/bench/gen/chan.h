@@ -36,10 +36,12 @@ struct chan {
     const struct chan_owner *owner;
     void *scenario;
     const char *greeting; /* relay only: the line sent instead of CONNECT */
+    bool kept;            /* the session outlives the connection, and may be there already */
     SSL *ssl;
     int fd;
     uint32_t index;
     enum chan_state state;
+    bool resumed;             /* CONNACK said that the session was there */
     uint16_t receive_maximum; /* the broker's, 65535 when it named none */
     uint8_t *rest, *out;      /* unparsed input, unsent output */
     size_t rest_len, out_len, out_at, out_cap;
@@ -49,7 +51,8 @@ struct chan {
     uint64_t ws_left;
 };
 
-/* Begin to connect.  `c` must be zeroed or closed; index goes into the client id.
+/* Begin to connect.  `c` must be zeroed or closed, but for greeting and kept; index goes into the
+ * client id.
  * Failures arrive at owner->down or fail the turn. */
 void chan_open(struct chan *c, struct turn *t, const struct chan_owner *owner, void *scenario,
                uint32_t index);

@@ -1,8 +1,6 @@
-/* The hot part of the generator. */
+/* The hot part of the generator; flow_open.c sets it up. */
 #include "flow.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* --- publishing --------------------------------------------------------------------------- */
@@ -20,8 +18,22 @@ bool flow_open_window(const struct flow *f, size_t publisher, uint64_t n)
 
     if (after <= f->window)
         return true;
-    return (after - f->window) * f->plan->subscribers <= p->delivered &&
+    return (f->offline || (after - f->window) * f->plan->subscribers <= p->delivered) &&
            (f->plan->qos == 0 || after - f->window <= p->acked);
+}
+
+/* How many this publisher may send in one write now: a whole batch or nothing.  With nobody there
+ * to receive, whatever has been acknowledged makes room, up to a batch, and the count is exact. */
+static uint64_t flow_room(const struct flow *f, size_t publisher)
+{
+    const struct flow_publisher *p = &f->state[publisher];
+
+    if (!f->offline)
+        return flow_open_window(f, publisher, f->batch) ? f->batch : 0;
+    uint64_t room = f->window - (p->sent - p->acked);
+    if (f->plan->count && room > f->plan->count - f->sent)
+        room = f->plan->count - f->sent;
+    return room < f->batch ? room : f->batch;
 }
 
 void flow_send(struct flow *f, size_t publisher, uint64_t n, uint64_t due_ns)
@@ -51,7 +63,7 @@ void flow_send(struct flow *f, size_t publisher, uint64_t n, uint64_t due_ns)
 static void publisher_check(struct flow *f, size_t publisher)
 {
     struct flow_publisher *p = &f->state[publisher];
-    if (!p->queued && !f->timed && flow_open_window(f, publisher, f->batch)) {
+    if (!p->queued && !f->timed && flow_room(f, publisher)) {
         p->queued = true;
         f->ready[f->ready_count++] = (uint32_t)publisher;
     }
@@ -69,15 +81,15 @@ void flow_turn(struct flow *f)
     for (size_t i = 0; i < f->ready_count && !f->stopping; i++) {
         uint32_t p = f->ready[i];
         f->state[p].queued = false;
-        while (flow_open_window(f, p, f->batch) && f->pubs[p].state == CHAN_UP)
-            flow_send(f, p, f->batch, 0);
+        for (uint64_t n; (n = flow_room(f, p)) && f->pubs[p].state == CHAN_UP;)
+            flow_send(f, p, n, f->offline ? FLOW_MARK : 0);
     }
     if (!f->stopping)
         f->ready_count = 0;
 }
 
 /* PUBACK, PUBREC and PUBCOMP; each PUBREC of a read is answered in one write. */
-static size_t publisher_bytes(struct chan *c, const uint8_t *p, size_t n)
+size_t flow_publisher_bytes(struct chan *c, const uint8_t *p, size_t n)
 {
     struct flow *f = c->scenario;
     size_t publisher = c->index - f->subscribers, used = 0, acks = 0;
@@ -155,7 +167,7 @@ static void message_take(struct flow *f, struct chan *c, const struct wire_frame
     }
 }
 
-static size_t subscriber_bytes(struct chan *c, const uint8_t *p, size_t n)
+size_t flow_subscriber_bytes(struct chan *c, const uint8_t *p, size_t n)
 {
     struct flow *f = c->scenario;
     uint8_t *out = turn_scratch(f->turn, n + WIRE_ACK), *acks = out;
@@ -189,147 +201,6 @@ static size_t subscriber_bytes(struct chan *c, const uint8_t *p, size_t n)
     if (acks > out)
         chan_send(c, out, (size_t)(acks - out));
     return used;
-}
-
-/* --- setting up --------------------------------------------------------------------------- */
-
-static void topic_print(const struct flow *f, char *out, size_t group)
-{
-    snprintf(out, FLOW_TOPIC + 1, "b/%04x/%06zu", f->turn->run_id, group % 1000000);
-}
-
-static void subscriber_up(struct chan *c)
-{
-    struct flow *f = c->scenario;
-    char topic[FLOW_TOPIC + 1];
-    uint8_t packet[WIRE_SMALL];
-
-    if (f->plan->relay) {
-        f->subscribed++;
-        return;
-    }
-    topic_print(f, topic, c->index / f->plan->subscribers);
-    chan_send(
-        c, packet,
-        wire_subscribe(packet, f->layout.version, 1, topic, 1, FLOW_TOPIC, (int)f->plan->qos));
-}
-
-static const struct chan_owner publisher_owner = {.bytes = publisher_bytes};
-static const struct chan_owner subscriber_owner = {.up = subscriber_up, .bytes = subscriber_bytes};
-
-static bool frames_make(struct flow *f)
-{
-    static char topic[FLOW_TOPIC + 1];
-    topic_print(f, topic, 0);
-    f->layout = (struct wire_publish){.version = (int)f->plan->version,
-                                      .qos = (int)f->plan->qos,
-                                      .topic = topic,
-                                      .topic_len = FLOW_TOPIC,
-                                      .payload_len = f->plan->payload};
-    wire_publish_layout(&f->layout);
-    f->frames = malloc(f->batch * f->layout.size);
-    for (uint64_t i = 0; f->frames && i < f->batch; i++)
-        wire_publish(f->frames + i * f->layout.size, &f->layout);
-    return f->frames != NULL;
-}
-
-static bool memory_take(struct flow *f)
-{
-    f->pubs = calloc(f->publishers, sizeof *f->pubs);
-    f->subs = calloc(f->subscribers, sizeof *f->subs);
-    f->state = calloc(f->publishers, sizeof *f->state);
-    f->tracks = calloc(f->subscribers * f->plan->publishers, sizeof *f->tracks);
-    f->group_of = calloc(f->plan->groups, sizeof *f->group_of);
-    f->ready = calloc(f->publishers, sizeof *f->ready);
-    f->greetings = calloc(f->publishers + f->subscribers, sizeof *f->greetings);
-    return f->pubs && f->subs && f->state && f->tracks && f->group_of && f->ready && f->greetings &&
-           frames_make(f);
-}
-
-/* Publishers open in another order than their subscribers: a broker that deals connections to its
- * threads in turn must not find every pair on one thread, as if messages never had to cross. */
-static void groups_mix(struct flow *f)
-{
-    uint64_t random = 0x9e3779b97f4a7c15u;
-
-    for (uint32_t i = 0; i < f->plan->groups; i++) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        uint32_t other = (uint32_t)((random >> 11) % (i + 1));
-        f->group_of[i] = f->group_of[other];
-        f->group_of[other] = i;
-    }
-}
-
-/* The relay learns who is who from one line instead of CONNECT: role and group. */
-static void greetings_make(struct flow *f)
-{
-    for (size_t i = 0; i < f->subscribers; i++) {
-        snprintf(f->greetings[i], 16, "S %06u\n", (unsigned)(i / f->plan->subscribers) % 1000000);
-        f->subs[i].greeting = f->greetings[i];
-    }
-    for (size_t i = 0; i < f->publishers; i++) {
-        snprintf(f->greetings[f->subscribers + i], 16, "P %06u\n",
-                 f->group_of[i / f->plan->publishers] % 1000000);
-        f->pubs[i].greeting = f->greetings[f->subscribers + i];
-    }
-}
-
-/* A broker may allow less in flight than we planned. */
-static void window_fit(struct flow *f)
-{
-    uint64_t most = f->pubs[0].receive_maximum;
-    if (f->plan->relay || f->plan->qos == 0 || most == 0)
-        return;
-    if (f->window > most)
-        f->window = most;
-    if (f->batch > f->window)
-        f->batch = f->window;
-}
-
-bool flow_open(struct flow *f, struct turn *t)
-{
-    const struct plan *plan = t->plan;
-    *f = (struct flow){.turn = t,
-                       .plan = plan,
-                       .batch = plan->batch,
-                       .window = plan->window,
-                       .publishers = plan->groups * plan->publishers,
-                       .subscribers = plan->groups * plan->subscribers};
-    if (!memory_take(f)) {
-        turn_fail(t, "out of memory");
-        return false;
-    }
-    groups_mix(f);
-    if (plan->relay)
-        greetings_make(f);
-    if (!chan_open_all(f->subs, f->subscribers, t, &subscriber_owner, f, 0) ||
-        !chan_open_all(f->pubs, f->publishers, t, &publisher_owner, f, (uint32_t)f->subscribers))
-        return false;
-    uint64_t deadline = turn_now() + 10000000000u;
-    while (!t->failed && f->subscribed < f->subscribers && turn_now() < deadline)
-        turn_run(t, 100000000);
-    if (f->subscribed < f->subscribers)
-        turn_fail(t, "%zu subscriptions got no SUBACK", f->subscribers - f->subscribed);
-    window_fit(f);
-    return !t->failed;
-}
-
-void flow_close(struct flow *f)
-{
-    for (size_t i = 0; f->pubs && i < f->publishers; i++)
-        chan_leave(&f->pubs[i]);
-    for (size_t i = 0; f->subs && i < f->subscribers; i++)
-        chan_leave(&f->subs[i]);
-    free(f->pubs);
-    free(f->subs);
-    free(f->state);
-    free(f->tracks);
-    free(f->group_of);
-    free(f->ready);
-    free(f->greetings);
-    free(f->frames);
 }
 
 bool flow_settled(const struct flow *f)

@@ -17,6 +17,10 @@
 
 enum { FLOW_PAYLOAD = 16, FLOW_TOPIC = 13 };
 
+/* In the place of the time, where nobody asks for it: "SKEPMARK" in the bytes of a payload, by
+ * which a system-call trace shows when a message reached a file (durable/trace.lua). */
+#define FLOW_MARK 0x4b52414d50454b53u
+
 struct flow_publisher {
     uint64_t sent, delivered, acked; /* delivered: to all subscribers together */
     bool queued;
@@ -39,7 +43,9 @@ struct flow {
     uint64_t sent, delivered, acked, foreign;
     struct track_sums sums;
     size_t subscribed;
+    size_t leaving; /* subscribers whose DISCONNECT the broker has not answered by closing */
     bool stopping, timed;
+    bool offline; /* subscribers are away: only acknowledgements open the window */
     uint64_t count_from, count_until; /* due times that the histogram takes */
     struct hdr hdr;
 };
@@ -47,6 +53,13 @@ struct flow {
 /* Open and subscribe everything.  False: the turn has failed.  flow_close always. */
 bool flow_open(struct flow *f, struct turn *t);
 void flow_close(struct flow *f);
+
+/* The same in steps, for subscribers that leave their sessions behind.  False as above. */
+bool flow_prepare(struct flow *f, struct turn *t); /* memory only */
+bool flow_leave_sessions(struct flow *f);          /* subscribe, then leave: from now on offline */
+bool flow_publishers_open(struct flow *f);
+bool flow_return(struct flow *f);          /* come back: what was queued begins to arrive */
+bool flow_forget_sessions(struct flow *f); /* leave for good */
 
 /* Queue every publisher that may send; only needed to start. */
 void flow_kick(struct flow *f);
@@ -57,6 +70,10 @@ void flow_turn(struct flow *f);
 /* May this publisher send `n` more?  And send them, stamped with the time they were due. */
 bool flow_open_window(const struct flow *f, size_t publisher, uint64_t n);
 void flow_send(struct flow *f, size_t publisher, uint64_t n, uint64_t due_ns);
+
+/* For flow_open.c: what the connections receive. */
+size_t flow_publisher_bytes(struct chan *c, const uint8_t *p, size_t n);
+size_t flow_subscriber_bytes(struct chan *c, const uint8_t *p, size_t n);
 
 /* All that was sent has arrived and is acknowledged. */
 bool flow_settled(const struct flow *f);

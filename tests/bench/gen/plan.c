@@ -38,14 +38,17 @@ static const struct option_row rows[] = {
     {"concurrency", NULL, NUMBER, AT(concurrency), 50, 1, 1000, "N", "opening at a time (50)"},
     {"filters", NULL, SIZE, AT(filters), 100000, 1, 8000000, "N", "filters: how many (100k)"},
     {"retained", NULL, SIZE, AT(retained), 100000, 1, 8000000, "N", "retained: how many (100k)"},
-    {"rounds", NULL, NUMBER, AT(rounds), 3, 1, 100, "N", "retained: replays of # (3)"},
+    {"rounds", NULL, NUMBER, AT(rounds), 3, 0, 100, "N", "retained: replays of # (3)"},
     {"rate", "-r", SIZE, AT(rate), 1000, 1, 10000000, "N", "latency: messages a second (1000)"},
     {"count", NULL, SIZE, AT(count), 0, 0, 1u << 31, "N", "stop after N messages (by time)"},
     {"seconds", "-t", SECONDS, AT(duration_ms), 3000, 100, 3600000, "S", "measure so long (3)"},
     {"warmup", NULL, SECONDS, AT(warmup_ms), 300, 0, 60000, "S", "before measuring (0.3)"},
-    {"wait", NULL, SECONDS, AT(wait_ms), 0, 0, 60000, "S", "retry the first connection (0)"},
+    {"wait", NULL, SECONDS, AT(wait_ms), 0, 0, 3600000, "S", "retry the first connection (0)"},
+    {"patience", NULL, SECONDS, AT(patience_ms), 10000, 1, 3600000, "S",
+     "offline: give up when nothing moves for so long (10)"},
     {"settle", NULL, SECONDS, AT(settle_ms), 300, 0, 60000, "S",
      "pause before reading memory (0.3)"},
+    {"run", NULL, NUMBER, AT(run), 0, 0, 0xffff, "N", "names of clients and topics (any)"},
     {"pid", NULL, NUMBER, AT(pid), 0, 0, 1u << 30, "PID", "the broker: report its CPU and memory"},
     {"ca", NULL, TEXT, AT(ca), 0, 0, 0, "FILE", "verify the server against these authorities"},
     {"ws", NULL, TEXT, AT(ws_path), 0, 0, 0, "PATH", "speak WebSocket, for example --ws /mqtt"},
@@ -53,7 +56,8 @@ static const struct option_row rows[] = {
     {"tls", NULL, FLAG, AT(tls), 0, 0, 0, NULL, "speak TLS (unverified without --ca)"},
     {"resume", NULL, FLAG, AT(resume), 0, 0, 0, NULL, "resume the first TLS session"},
     {"match", NULL, FLAG, AT(match), 0, 0, 0, NULL, "filters: publish what one of them matches"},
-    {"keep", NULL, FLAG, AT(keep), 0, 0, 0, NULL, "retained: do not delete them at the end"},
+    {"keep", NULL, FLAG, AT(keep), 0, 0, 0, NULL, "retained, offline: leave them there"},
+    {"filled", NULL, FLAG, AT(filled), 0, 0, 0, NULL, "... as a run with --keep has: only fetch"},
     {"relay", NULL, FLAG, AT(relay), 0, 0, 0, NULL, "the peer is skep-relay: no protocol"},
     {"json", NULL, FLAG, AT(json), 0, 0, 0, NULL, "one JSON object instead of text"},
 };
@@ -71,6 +75,8 @@ static const struct {
     {"storm", "connect and disconnect as fast as it goes", PLAN_STORM, 1, 1, 1, 1},
     {"idle", "open connections and leave them; memory per connection", PLAN_IDLE, 1, 1, 1, 1},
     {"retained", "fill, then replay #; memory per message", PLAN_RETAINED, 1, 1, 1, 256},
+    {"offline", "fill a queue whose client is away, then drain it", PLAN_OFFLINE, 1, 10, 1, 64},
+    {"ready", "connect once: how long until the broker answers", PLAN_READY, 1, 1, 1, 1},
 };
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
@@ -200,17 +206,24 @@ static int plan_complete(struct plan *plan)
         plan->window = plan->qos ? 16 : 60000;
     if (plan->window == 0)
         plan->window = plan->batch;
-    bool traffic = plan->scenario <= PLAN_LATENCY;
+    bool traffic = plan->scenario <= PLAN_LATENCY, offline = plan->scenario == PLAN_OFFLINE;
+    bool retained = plan->scenario == PLAN_RETAINED;
+    if (offline && plan->qos == 0)
+        plan->qos = 1;
+    if (offline && plan->batch > plan->window)
+        plan->batch = plan->window;
     if (plan->window < plan->batch)
         wrong = "--window is smaller than --batch";
     else if (plan->relay && (!traffic || plan->qos || plan->tls || plan->ws_path))
         wrong = "--relay carries pairs, fan-in, fan-out and latency at QoS 0 over plain TCP";
-    else if (plan->qos && !traffic)
-        wrong = "--qos is for pairs, fan-in, fan-out and latency";
+    else if (plan->qos && !traffic && !offline && !(retained && plan->qos == 1))
+        wrong = "--qos is for pairs, fan-in, fan-out, latency, offline, and 1 for retained";
     else if (plan->match && plan->scenario != PLAN_FILTERS)
         wrong = "--match is for filters";
-    else if (plan->keep && plan->scenario != PLAN_RETAINED)
-        wrong = "--keep is for retained";
+    else if ((plan->keep || plan->filled) && !retained && !offline)
+        wrong = "--keep and --filled are for retained and offline";
+    else if (plan->filled && (!plan->run || (offline && !plan->count) || (offline && plan->keep)))
+        wrong = "--filled needs the --run and --count of the run that has, and no --keep";
     else if (plan->resume && !plan->tls)
         wrong = "--resume needs --tls";
     else if (plan->qos && plan->window > 60000)

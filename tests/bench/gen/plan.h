@@ -17,6 +17,8 @@ enum plan_scenario {
     PLAN_STORM,
     PLAN_IDLE,
     PLAN_RETAINED,
+    PLAN_OFFLINE,
+    PLAN_READY,
 };
 
 enum plan_shape { PLAN_SHAPE_PLUS, PLAN_SHAPE_EXACT, PLAN_SHAPE_HASH };
@@ -31,7 +33,7 @@ struct plan {
     const char *user, *password; /* NULL when not given */
     const char *ca;              /* NULL: the server's certificate is not verified */
     const char *ws_path;         /* NULL: no WebSocket */
-    bool tls, resume, relay, json, match, keep;
+    bool tls, resume, relay, json, match, keep, filled;
 
     enum plan_shape shape;
     uint64_t version; /* 3 = MQTT 3.1, 4 = 3.1.1, 5 = 5.0 */
@@ -46,9 +48,11 @@ struct plan {
     uint64_t count;       /* stop after so many messages; 0: by time alone */
     uint64_t duration_ms; /* of the measured part */
     uint64_t warmup_ms;
-    uint64_t wait_ms;   /* how long to retry the first connection */
-    uint64_t settle_ms; /* how long memory may settle before it is read */
-    uint64_t pid;       /* the broker's process, 0: unknown */
+    uint64_t wait_ms;     /* how long to retry the first connection */
+    uint64_t patience_ms; /* how long nothing may move, offline only */
+    uint64_t settle_ms;   /* how long memory may settle before it is read */
+    uint64_t run;         /* in client ids and topics; 0: one of our own */
+    uint64_t pid;         /* the broker's process, 0: unknown */
 };
 
 /* Fill `plan` from the command line.  Returns 0 to go on, 1 when --help was printed,

@@ -1,8 +1,9 @@
 /* Retained messages: what one costs in memory, and what replaying all of them costs.
  *
  * One publisher fills r/RUN/NNNN/NNNN, each batch closed by a PINGREQ whose answer says that the
- * broker has it; then new subscribers ask for # one after the other, and every message must come
- * to each exactly once.  Afterwards they are deleted, unless --keep.
+ * broker has it (at QoS 1 the acknowledgements do); then new subscribers ask for # one after the
+ * other, and every message must come to each exactly once.  Afterwards they are deleted, unless
+ * --keep.
  */
 #include "chan.h"
 #include "scenario.h"
@@ -19,9 +20,9 @@ struct retained {
     const struct plan *plan;
     struct chan pub, sub;
     uint8_t *frames;
-    uint8_t *seen;     /* one bit a message, of this replay */
-    char prefix[TEXT]; /* "r/RUN/" */
-    uint64_t pongs, arrived, duplicated, foreign;
+    uint8_t *seen;                                  /* one bit a message, of this replay */
+    char prefix[TEXT];                              /* "r/RUN/" */
+    uint64_t answers, arrived, duplicated, foreign; /* answers: PINGRESP, at QoS 1 PUBACK */
 };
 
 static size_t publisher_bytes(struct chan *c, const uint8_t *p, size_t n)
@@ -32,7 +33,9 @@ static size_t publisher_bytes(struct chan *c, const uint8_t *p, size_t n)
 
     while (wire_next(p + used, n - used, &frame) > 0) {
         used += frame.total;
-        s->pongs += frame.head >> 4 == WIRE_PINGRESP;
+        s->answers += frame.head >> 4 == (s->plan->qos ? WIRE_PUBACK : WIRE_PINGRESP);
+        if (frame.len >= 3 && frame.body[2] >= 0x80)
+            turn_fail(s->turn, "a publish was refused, reason 0x%02x", frame.body[2]);
     }
     return used;
 }
@@ -104,7 +107,9 @@ static void retained_until(struct retained *s, const uint64_t *value, uint64_t w
 static void retained_publish(struct retained *s, size_t payload)
 {
     char topic[32];
+    uint64_t want = s->answers, qos = s->plan->qos;
     struct wire_publish l = {.version = (int)s->plan->version,
+                             .qos = (int)qos,
                              .retain = true,
                              .topic = topic,
                              .topic_len = TEXT,
@@ -117,14 +122,21 @@ static void retained_publish(struct retained *s, size_t payload)
         wire_publish(at, &l);
         if (payload)
             memcpy(at + l.payload_at, &i, 4);
+        if (qos) {
+            at[l.id_at] = (uint8_t)((i % 65535 + 1) >> 8);
+            at[l.id_at + 1] = (uint8_t)(i % 65535 + 1);
+            want++;
+        }
         at += l.size;
         if ((i + 1) % s->plan->batch && i + 1 < s->plan->retained)
             continue;
-        at += wire_pingreq(at);
-        uint64_t want = s->pongs + 1;
+        if (!qos) {
+            at += wire_pingreq(at);
+            want++;
+        }
         chan_send(&s->pub, s->frames, (size_t)(at - s->frames));
         at = s->frames;
-        retained_until(s, &s->pongs, want);
+        retained_until(s, &s->answers, want);
     }
 }
 
@@ -197,8 +209,9 @@ bool retained_run(struct turn *t, struct report *r)
     if (!s.frames || !s.seen)
         turn_fail(t, "out of memory");
     else if (chan_open_all(&s.pub, 1, t, &publisher_owner, &s, 0)) {
-        fill_measure(&s, r);
-        if (!t->failed)
+        if (!plan->filled)
+            fill_measure(&s, r);
+        if (!t->failed && plan->rounds)
             replay_measure(&s, r);
         if (!plan->keep && !t->failed)
             retained_publish(&s, 0);

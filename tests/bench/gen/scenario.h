@@ -13,5 +13,7 @@ bool filters_run(struct turn *t, struct report *r);
 bool storm_run(struct turn *t, struct report *r);
 bool idle_run(struct turn *t, struct report *r);
 bool retained_run(struct turn *t, struct report *r);
+bool offline_run(struct turn *t, struct report *r);
+bool ready_run(struct turn *t, struct report *r);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,21 +22,52 @@ static uint64_t first_number(const char *path)
     return v;
 }
 
-/* utime + stime of the whole process, which also counts threads that have ended. */
-static uint64_t stat_ns(uint64_t pid)
+/* /proc/PID/stat from its third field on, which is behind the last parenthesis. */
+static bool stat_read(uint64_t pid, char *line, int size)
 {
-    char path[64], line[512];
-    unsigned long user = 0, system = 0;
+    char path[64];
 
     snprintf(path, sizeof path, "/proc/%" PRIu64 "/stat", pid);
     FILE *f = fopen(path, "re");
     if (!f)
-        return 0;
-    char *after = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
-    if (after)
-        sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+        return false;
+    char *after = fgets(line, size, f) ? strrchr(line, ')') : NULL;
     fclose(f);
-    return (user + system) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+    if (after)
+        memmove(line, after + 1, strlen(after));
+    return after;
+}
+
+static uint64_t ticks_ns(uint64_t ticks)
+{
+    return ticks * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+/* utime + stime of the whole process, which also counts threads that have ended. */
+static uint64_t stat_ns(uint64_t pid)
+{
+    char line[512];
+    unsigned long user = 0, system = 0;
+
+    if (stat_read(pid, line, sizeof line))
+        sscanf(line, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+    return ticks_ns(user + system);
+}
+
+uint64_t target_age_ns(uint64_t pid)
+{
+    char line[512];
+    unsigned long long began = 0;
+    struct timespec ts;
+
+    if (!stat_read(pid, line, sizeof line) ||
+        sscanf(line,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &began) != 1)
+        return 0;
+    clock_gettime(CLOCK_BOOTTIME, &ts); /* what the kernel counts a start in */
+    uint64_t now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+    return now > ticks_ns(began) ? now - ticks_ns(began) : 0;
 }
 
 void target_threads(struct target_threads *out, uint64_t pid)

@@ -22,6 +22,9 @@ void target_threads(struct target_threads *out, uint64_t pid);
 /* What the busiest thread ran between the two: on a core of its own it would be the limit. */
 uint64_t target_busiest_ns(const struct target_threads *before, const struct target_threads *after);
 
+/* How long ago the process was started, to 10 ms, or 0 when it cannot be read. */
+uint64_t target_age_ns(uint64_t pid);
+
 /* Resident bytes, page-exact (smaps_rollup), or 0 when the process cannot be read. */
 uint64_t target_rss(uint64_t pid);
 

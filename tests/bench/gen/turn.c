@@ -62,7 +62,7 @@ static void descriptors_raise(void)
 int turn_open(struct turn *t, const struct plan *plan)
 {
     *t = (struct turn){.plan = plan, .epfd = -1};
-    t->run_id = (unsigned)getpid() & 0xffff;
+    t->run_id = plan->run ? (unsigned)plan->run : (unsigned)getpid() & 0xffff;
     descriptors_raise();
     if (address_find(t) < 0)
         return -1;

@@ -38,10 +38,14 @@ size_t wire_connect(uint8_t *out, const struct wire_login *login)
 
     p = put_text(p, login->version == 3 ? "MQIsdp" : "MQTT");
     *p++ = (uint8_t)login->version;
-    *p++ = (uint8_t)(2 | (login->user ? 128 : 0) | (login->password ? 64 : 0));
+    *p++ = (uint8_t)((login->kept ? 0 : 2) | (login->user ? 128 : 0) | (login->password ? 64 : 0));
     p = put16(p, 0); /* keep-alive off */
-    if (login->version == 5)
-        *p++ = 0;
+    if (login->version == 5) {
+        static const uint8_t expiry[] = {5, 0x11, 0xff, 0xff, 0xff, 0xff};
+        size_t n = login->kept ? sizeof expiry : 1;
+        memcpy(p, login->kept ? expiry : (const uint8_t[]){0}, n);
+        p += n;
+    }
     p = put_text(p, login->client_id);
     if (login->user)
         p = put_text(p, login->user);

@@ -28,9 +28,10 @@ enum { WIRE_SMALL = 2048 }; /* room for any CONNECT, acknowledgement, PINGREQ or
 struct wire_login {
     int version; /* 3, 4 or 5 */
     const char *client_id, *user, *password;
+    bool kept; /* a session that outlives the connection (in MQTT 5: for ever) */
 };
 
-/* A clean session without keep-alive, so that an idle client stays silent. */
+/* Without keep-alive, so that an idle client stays silent. */
 size_t wire_connect(uint8_t *out, const struct wire_login *login);
 size_t wire_pingreq(uint8_t *out);
 size_t wire_disconnect(uint8_t *out);

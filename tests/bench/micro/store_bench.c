@@ -107,7 +107,7 @@ int main(int argc, char **argv)
 {
     char template[] = "/tmp/skep-store-XXXXXX", command[4200];
     const char *dir = argc > 1 ? argv[1] : mkdtemp(template);
-    struct store_conf conf = {.dir = dir, .checkpoint_bytes = 1ull << 40};
+    struct store_conf conf = {.dir = dir, .checkpoint_bytes = 1ull << 40, .keep_log = true};
     struct store *s;
 
     if (argc > 2)
@@ -117,12 +117,13 @@ int main(int argc, char **argv)
     fill(s);
     store_close(&s);
     conf.checkpoint_bytes = 0;
+    conf.keep_log = false;
     start(&conf, &s, "all in the log");
     read_queue(s, 10);
     read_queue(s, 100);
     read_queue(s, 1000);
     store_close(&s);
-    start(&conf, &s, "all in the tables");
+    start(&conf, &s, "after a clean end");
     store_close(&s);
     snprintf(command, sizeof command, "rm -r '%s'", dir);
     return argc > 1 ? 0 : system(command);

@@ -84,16 +84,27 @@ M.list = {
   ["skep-2"] = { command = skep(2), present = exists(bin .. "/skep") },
 }
 
--- Start a peer on these cores ("1" or "0,1") for 0 plain, 1 TLS or 2 WebSocket connections.
--- Returns { pid =, port = }.
-function M.start(name, cores, kind)
-  local port = 10000 + math.random(0, 2400) * 4 -- below the ports clients get
-  local command = M.list[name].command(port, kind)
-  local pid = capture(("nice -n %d taskset -c %s %s >%s/peer.log 2>&1 & echo $!"):format(M.nice, cores, command, dir))
-  pid = assert(tonumber(pid), "cannot start " .. command)
+function M.port() return 10000 + math.random(0, 2400) * 4 end -- below the ports clients get
+
+-- Whoever ends the benchmark ends these, too.
+function M.note(pid)
   local f = assert(io.open(dir .. "/pids", "a"))
   f:write(pid, "\n")
   f:close()
+end
+
+-- Start a program on these cores ("1" or "0,1"); its output goes to `log`.  Returns its process.
+function M.launch(command, cores, log)
+  local pid = capture(("nice -n %d taskset -c %s %s >%s 2>&1 & echo $!"):format(M.nice, cores, command, log))
+  pid = assert(math.tointeger(tonumber(pid)), "cannot start " .. command)
+  M.note(pid)
+  return pid
+end
+
+-- Start a peer for 0 plain, 1 TLS or 2 WebSocket connections.  Returns { pid =, port = }.
+function M.start(name, cores, kind)
+  local port = M.port()
+  local pid = M.launch(M.list[name].command(port, kind), cores, dir .. "/peer.log")
   return { pid = pid, port = port + kind, name = name }
 end
 
@@ -102,19 +113,33 @@ function M.alive(peer)
 end
 
 -- The last words of a peer that died or misbehaved.
-function M.log()
-  local f = io.open(dir .. "/peer.log")
+function M.log(path)
+  local f = io.open(path or dir .. "/peer.log")
   local text = f and f:read "a" or ""
   if f then f:close() end
   return text:match "([^\n]+)%s*$" or "no word in its log"
 end
 
--- Ask, wait up to 10 seconds, insist.
-function M.stop(peer)
-  os.execute(("kill %d 2>/dev/null; for i in $(seq 200); do kill -0 %d 2>/dev/null || exit 0; "
-    .. "sleep 0.05; done; kill -9 %d"):format(peer.pid, peer.pid, peer.pid))
+-- Wait up to so many seconds for the end of a process.  One that only waits to be buried has ended.
+function M.gone(pid, seconds)
+  return os.execute(("for i in $(seq %d); do s=$(sed -n 's/^State:.\\(.\\).*/\\1/p' /proc/%d/status 2>/dev/null); "
+    .. "case $s in ''|Z) exit 0; esac; sleep 0.02; done; exit 1"):format(seconds * 50, pid)) == true
+end
+
+-- Ask, wait up to 10 seconds (or so many), insist.  True when asking did.
+function M.stop(peer, seconds)
+  os.execute(("kill %d 2>/dev/null"):format(peer.pid))
+  local ended = M.gone(peer.pid, seconds or 10)
+  if not ended then os.execute(("kill -9 %d 2>/dev/null"):format(peer.pid)) end
+  M.forget(peer)
+  return ended
+end
+
+-- It is not to be ended with the benchmark any more.
+function M.forget(peer)
   os.execute(("sed -i /^%d$/d %s/pids"):format(peer.pid, dir))
 end
 
+M.mosquitto_path = mosquitto_path
 M.capture, M.write, M.exists, M.dir, M.bin = capture, write, exists, dir, bin
 return M

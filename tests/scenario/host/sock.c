@@ -192,6 +192,19 @@ static int sock_fd(lua_State *lua)
     return 1;
 }
 
+/* sock:port() -> our own end's port, or nil */
+static int sock_port(lua_State *lua)
+{
+    struct sockaddr_in v4 = {0};
+    socklen_t len = sizeof v4;
+
+    if (getsockname(sock_check(lua, 1)->fd, (struct sockaddr *)&v4, &len) < 0 ||
+        v4.sin_family != AF_INET)
+        return host_fail(lua, "not IPv4");
+    lua_pushinteger(lua, ntohs(v4.sin_port));
+    return 1;
+}
+
 /* sock:pending() -> bytes TLS has decrypted already, which no poll will announce */
 static int sock_pending(lua_State *lua)
 {
@@ -208,7 +221,8 @@ static const luaL_Reg methods[] = {
     {"narrow", sock_narrow},       {"fd", sock_fd},
     {"pending", sock_pending},     {"start_tls", tls_start},
     {"handshake", tls_handshake},  {"tls_info", tls_info},
-    {"ticket", tls_ticket},        {NULL, NULL},
+    {"ticket", tls_ticket},        {"port", sock_port},
+    {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {{"tcp", sock_tcp}, {"unix", sock_unix}, {NULL, NULL}};

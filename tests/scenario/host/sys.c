@@ -96,13 +96,14 @@ static int sys_free_port(lua_State *lua)
     return luaL_error(lua, "no free port");
 }
 
-/* host.temp_dir() -> path of a new private directory */
+/* host.temp_dir([base]) -> path of a new private directory */
 static int sys_temp_dir(lua_State *lua)
 {
-    const char *base = getenv("TMPDIR");
+    const char *temp = getenv("TMPDIR");
+    const char *base = luaL_optstring(lua, 1, temp ? temp : "/tmp");
     char path[256];
 
-    snprintf(path, sizeof path, "%s/skep-story-XXXXXX", base ? base : "/tmp");
+    snprintf(path, sizeof path, "%s/skep-story-XXXXXX", base);
     if (!mkdtemp(path))
         return luaL_error(lua, "%s: %s", path, strerror(errno));
     lua_pushstring(lua, path);

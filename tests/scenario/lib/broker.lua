@@ -93,6 +93,8 @@ local function spawn(self)
     words.env.ASAN_OPTIONS = words.env.ASAN_OPTIONS
       .. ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
   end
+  local more = type(self.env) == "function" and self.env(self) or self.env
+  for name, value in pairs(more or {}) do words.env[name] = value end
   local proc, why = host.spawn(words)
   if not proc then fail.raise("%s: %s", broker.command, why) end
   self.proc = proc
@@ -147,14 +149,18 @@ local function wait_started(self)
   for _, where in ipairs(places(self)) do self:wait_listening(where) end
 end
 
--- options: files (descriptor limit), lean = true (its memory will be measured: a sanitizer holds
+-- options: files (descriptor limit), env (more environment, or a
+-- function of the broker that gives it), base (where its directory is made), prepare (called with the
+-- broker before its first start), lean = true (its memory will be measured: a sanitizer holds
 -- no freed memory back)
 function broker.start(text, options)
-  local self = setmetatable({ dir = host.temp_dir(), ports = {}, output = "" }, broker)
+  local base = options and options.base
+  local self = setmetatable({ dir = host.temp_dir(base), ports = {}, output = "" }, broker)
   self.key = self.dir -- what waiters listen to; a story holds a view, not this table
   for k, v in pairs(options or {}) do self[k] = v end
   self.conf = self.dir .. "/skep.conf"
   self.text = text
+  if self.prepare then self:prepare() end
   for attempt = 1, 5 do
     self.ports, self.output = {}, ""
     broker.write_file(self.conf, broker.mosquitto and configure_mosquitto(self)

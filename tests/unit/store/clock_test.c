@@ -2,6 +2,7 @@
  * restart, whatever the wall clock does. */
 #include "store/store.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,13 +11,15 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "scratch.h"
 
-enum { HOUR = 3600000 };
+enum { HOUR = 3600000, DEADLINE_MS = 20000 };
 
 static const uint64_t epoch = 1700000000000;
 static _Atomic uint64_t mono, wall;
+static unsigned clock_check_ms;
 
 static uint64_t fake_mono_ms(void)
 {
@@ -35,6 +38,7 @@ static struct store_conf fake_conf(void)
     struct store_conf conf = conf_of(NULL);
 
     conf.clock = &fake;
+    conf.clock_check_ms = clock_check_ms;
     return conf;
 }
 
@@ -219,6 +223,42 @@ static void test_everything_was_checkpointed(void **state)
     store_close(&s);
 }
 
+/* Until the log has grown beyond `end`, which it has to by itself. */
+static void wait_for_growth(struct store *s, uint64_t end)
+{
+    uint64_t deadline = clock_mono_ms() + DEADLINE_MS;
+
+    while (store_stats(s).log.synced <= end && clock_mono_ms() < deadline)
+        sched_yield();
+    assert_true(store_stats(s).log.synced > end);
+}
+
+static void idle_through_a_jump(struct store *s)
+{
+    uint64_t end = store_stats(s).log.end;
+
+    wall += 1000 * (uint64_t)HOUR;
+    wait_for_growth(s, end);
+    end = store_stats(s).log.end;
+    wall -= 400 * (uint64_t)HOUR;
+    wait_for_growth(s, end);
+}
+
+/* The wall clock jumps while nothing is written, and then the broker is killed: that was no
+ * downtime either. */
+static void test_a_jump_while_idle_is_noted(void **state)
+{
+    begin();
+    clock_check_ms = 1;
+    killed(idle_through_a_jump);
+    clock_check_ms = 0;
+    wall += 600 * (uint64_t)HOUR;
+    reboot(5000);
+    struct store *s = must_open_fake();
+    assert_int_equal(store_now(s), epoch + 5000);
+    store_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_jumps_while_running_change_nothing),
         cmocka_unit_test(test_set_back_while_down_is_no_time),
         cmocka_unit_test(test_a_log_without_a_commit),
+        cmocka_unit_test(test_a_jump_while_idle_is_noted),
         cmocka_unit_test(test_everything_was_checkpointed),
     };
     log_level_set(LOG_LEVEL_ERROR + 1);

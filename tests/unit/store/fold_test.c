@@ -36,6 +36,25 @@ static void rig_close(struct rig *rig)
     assert_int_equal(unlink("t-lock"), 0);
 }
 
+static int count_mark(void *arg, struct str key, struct str value, bool *remove)
+{
+    *(uint64_t *)arg += value.ptr[0] == QUEUE_DONE;
+    return 0;
+}
+
+/* The tables know how many marks wait in them. */
+static void check_marks(struct rig *rig)
+{
+    struct tables_txn *txn;
+    uint64_t known, found = 0;
+
+    assert_int_equal(tables_begin(rig->tables, false, &txn), 0);
+    assert_int_equal(tables_meta_get(txn, "marks", &known), 0);
+    assert_int_equal(tables_each(txn, TABLE_QUEUE, STR_NONE, count_mark, &found), 0);
+    tables_abort(&txn);
+    assert_int_equal(known, found);
+}
+
 /* What was added since, as one stretch of the log. */
 static void fold(struct rig *rig)
 {
@@ -53,6 +72,7 @@ static void fold(struct rig *rig)
     assert_int_equal(fold_apply(f, rig->tables, rig->lsn, NULL), 0);
     fold_free(&f);
     batch_fini(b);
+    check_marks(rig);
 }
 
 /* All there is, in the words of the model. */
@@ -222,6 +242,35 @@ static void test_nothing_for_ended_sessions(void **state)
     }
 }
 
+/* Marks go with their session, and at the start. */
+static void test_marks_go(void **state)
+{
+    struct rig rig;
+
+    rig_open(&rig);
+    begin(&rig, 1);
+    begin(&rig, 2);
+    for (unsigned c = 0; c < 9; c++) {
+        batch_ack(&rig.batch, 1, 2 * c, 0);
+        batch_ack(&rig.batch, 2, 2 * c, 0);
+        pub(&rig, c, 2, 2 * c + 1);
+    }
+    fold(&rig);
+    batch_end(&rig.batch, 1);
+    fold(&rig);
+    pub(&rig, 70, 2, 0);
+    fold(&rig);
+    assert_int_equal(fold_sweep(rig.tables), 0);
+    check_marks(&rig);
+    pub(&rig, 71, 2, 2); /* as after a crash */
+    batch_end(&rig.batch, 1);
+    fold(&rig);
+    expect(&rig, "session 2 expiry 0 away 0 will 0 tail 18 queued 10\n queue 1: 0\n queue 2: 71\n"
+                 " queue 3: 1\n queue 5: 2\n queue 7: 3\n queue 9: 4\n queue 11: 5\n"
+                 " queue 13: 6\n queue 15: 7\n queue 17: 8\n");
+    rig_close(&rig);
+}
+
 static void keep(struct rig *rig, unsigned value, bool empty)
 {
     struct record_message m = m_message(value, 2);
@@ -293,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_ack_twice),
         cmocka_unit_test(test_lost_message_frees_its_counter),
         cmocka_unit_test(test_nothing_for_ended_sessions),
+        cmocka_unit_test(test_marks_go),
         cmocka_unit_test(test_an_empty_payload_removes_what_is_retained),
         cmocka_unit_test(test_a_session_is_resumed),
     };

@@ -1,6 +1,7 @@
 /* The store from end to end: what comes back after any end is what the plain model says. */
 #include "store/store.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +19,8 @@
 #include "scratch.h"
 #include "sim_disk.h"
 #include "store/check.h"
+#include "store/crc32c.h"
+#include "store/octets.h"
 
 struct tally {
     uint64_t messages, counts, refs;
@@ -116,6 +119,7 @@ static void test_state_comes_back(void **state)
         life_init(&l, seed);
         scratch_clear();
         for (unsigned run = 0; run < 8; run++) {
+            conf.keep_log = run % 3 > 0;
             must_open(&l.store, &conf);
             check_same(&l, l.store, UINT64_MAX, "after a start");
             for (unsigned i = 0; i < 150 + run * 60; i++) {
@@ -139,6 +143,32 @@ static void test_state_comes_back(void **state)
     }
 }
 
+/* After a clean end there is nothing to replay, but where the end was told to leave it. */
+static void test_clean_end(void **state)
+{
+    for (unsigned keep = 0; keep < 2; keep++) {
+        struct store_conf conf = conf_of(NULL);
+        struct life l;
+
+        conf.checkpoint_bytes = 64 << 20;
+        conf.keep_log = keep;
+        scratch_clear();
+        life_init(&l, 12);
+        must_open(&l.store, &conf);
+        for (unsigned i = 0; i < 1500; i++)
+            life_step(&l);
+        hand_over_all(&l);
+        assert_int_equal(store_stats(l.store).checkpoints, 0);
+        assert_int_equal(store_close(&l.store), 0);
+        must_open(&l.store, &conf);
+        assert_true(keep ? store_stats(l.store).replayed > 500
+                         : store_stats(l.store).replayed == 0);
+        check_same(&l, l.store, UINT64_MAX, "after a clean end");
+        assert_int_equal(store_close(&l.store), 0);
+        life_fini(&l);
+    }
+}
+
 /* What was queued and acknowledged between two checkpoints leaves nothing in the tables. */
 static void test_acknowledged_messages_never_reach_the_tables(void **state)
 {
@@ -152,6 +182,7 @@ static void test_acknowledged_messages_never_reach_the_tables(void **state)
 
     scratch_clear();
     conf.checkpoint_bytes = 64 << 20;
+    conf.keep_log = true;
     must_open(&s, &conf);
     batch_session(&b, &(struct record_session){.number = store_number(s),
                                                .client_id = STR("client-1"),
@@ -214,6 +245,65 @@ static void test_second_process_is_refused(void **state)
     store_close(&s);
     must_open(&s, &conf);
     store_close(&s);
+}
+
+/* Writes another version over that of a log file, with a checksum that is right. */
+static void set_segment_version(const char *path, uint32_t version)
+{
+    uint8_t head[64];
+    int fd = open(path, O_RDWR);
+
+    assert_true(fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head);
+    put_u32(head + 8, version);
+    put_u32(head + 60, crc32c(0, head, 60));
+    assert_true(pwrite(fd, head, sizeof head, 0) == sizeof head);
+    close(fd);
+}
+
+static void set_tables_version(uint64_t version)
+{
+    struct tables *t;
+    char why[512];
+
+    assert_int_equal(tables_open(&t, "d/state.mdb", 0, why, sizeof why), 0);
+    assert_int_equal(tables_meta_set(t, "version", version), 0);
+    tables_close(&t);
+}
+
+static void must_refuse(const struct store_conf *conf, const char *version)
+{
+    struct store *s = NULL;
+    char why[512] = "";
+
+    assert_int_equal(store_open(&s, conf, why, sizeof why), ERR_DENIED);
+    assert_non_null(strstr(why, version));
+    assert_non_null(strstr(why, "start the Skep that wrote it"));
+    assert_null(s);
+}
+
+/* Neither an older nor a newer format is guessed at. */
+static void test_other_formats_are_refused(void **state)
+{
+    struct store_conf conf = conf_of(NULL);
+    struct store *s;
+
+    scratch_clear();
+    must_open(&s, &conf);
+    store_close(&s);
+    set_segment_version("d/log-00000", SEGMENT_VERSION - 1);
+    must_refuse(&conf, "format version 1");
+    set_segment_version("d/log-00000", SEGMENT_VERSION + 1);
+    must_refuse(&conf, "format version 3");
+    set_segment_version("d/log-00000", SEGMENT_VERSION);
+    must_open(&s, &conf);
+    store_close(&s);
+    for (unsigned i = 0; i < 2; i++) {
+        scratch_clear();
+        must_open(&s, &conf);
+        store_close(&s);
+        set_tables_version(i ? TABLES_VERSION + 1 : TABLES_VERSION - 1);
+        must_refuse(&conf, i ? "format version 3" : "format version 1");
+    }
 }
 
 /* A process that lives, waits for each batch but the last, and is killed.  Tells through the
@@ -418,6 +508,7 @@ static void test_start_after_a_start_that_was_cut_off(void **state)
     struct life l;
     int status;
 
+    conf.keep_log = true;
     scratch_clear();
     life_init(&l, 5);
     must_open(&l.store, &conf);
@@ -481,6 +572,7 @@ static void test_damage_is_reported(void **state)
 
     scratch_clear();
     conf.checkpoint_bytes = 64 << 20;
+    conf.keep_log = true;
     life_init(&l, 3);
     must_open(&l.store, &conf);
     for (unsigned i = 0; i < 600; i++)
@@ -513,6 +605,7 @@ static void test_repair(void **state)
 
     scratch_clear();
     conf.checkpoint_bytes = 64 << 20;
+    conf.keep_log = true;
     life_init(&l, 4);
     must_open(&l.store, &conf);
     for (unsigned i = 0; i < 900; i++)
@@ -550,9 +643,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_state_comes_back),
+        cmocka_unit_test(test_clean_end),
         cmocka_unit_test(test_acknowledged_messages_never_reach_the_tables),
         cmocka_unit_test(test_checkpoints_free_the_log),
         cmocka_unit_test(test_second_process_is_refused),
+        cmocka_unit_test(test_other_formats_are_refused),
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_power_cut),
         cmocka_unit_test(test_start_after_a_start_that_was_cut_off),
