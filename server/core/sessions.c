@@ -181,6 +181,24 @@ static void grant_anew(struct sessions *t, struct claim *claim, struct session *
     grant(t, claim, insert_new(t, session_id(old), old->username ? &username : NULL), false);
 }
 
+/* Its time is over, though no tick has come round to it yet: after a restart that may be long. */
+static bool is_over(const struct session *s, uint64_t now_ms)
+{
+    return !s->attached && s->away->end_ms <= now_ms;
+}
+
+/* The will of an away session, if it is due; the caller sends it. */
+static struct will *take_due_will(struct session *s, uint64_t now_ms)
+{
+    struct will *will = s->will;
+
+    if (!s->away->will_ms || s->away->will_ms > now_ms)
+        return NULL;
+    s->will = NULL;
+    s->away->will_ms = 0;
+    return will;
+}
+
 /* An away session is resumed, or replaced by a new one.  Returns the old one to end. */
 static struct session *grant_away(struct sessions *t, struct claim *claim, struct session *s)
 {
@@ -208,12 +226,13 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
     struct sessions *t = w->broker->sessions;
     struct session *old = NULL;
     struct claim *superseded = NULL;
+    struct will *due = NULL;
     enum claim_result result = CLAIM_GRANTED;
 
     pthread_mutex_lock(&t->mutex);
     struct session *s = find(t, claim->client_id);
-    if (s && s->realm != claim->realm)
-        claim->clean_start = true; /* its topics would not be what the client knows them as */
+    if (s && (s->realm != claim->realm || is_over(s, w->now_ms)))
+        claim->clean_start = true; /* or its topics would not be what the client knows them as */
     if (!s) {
         if (w->limits->max_sessions && t->total >= w->limits->max_sessions)
             result = CLAIM_LIMIT;
@@ -224,6 +243,7 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
     } else if (!same_user(s, claim)) {
         result = CLAIM_FOREIGN;
     } else if (!s->attached) {
+        due = take_due_will(s, w->now_ms);
         old = grant_away(t, claim, s);
     } else {
         superseded = s->claim;
@@ -238,6 +258,8 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
 
     if (superseded)
         superseded->ready(superseded, CLAIM_SUPERSEDED);
+    if (due)
+        will_send(w, due);
     if (old)
         end_session(w, old);
     return result;
