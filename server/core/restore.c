@@ -255,7 +255,8 @@ static int on_entry(void *arg, const struct load_entry *e)
                        .qos = e->released ? 2 : e->target.qos & 3,
                        .retain = e->target.retain,
                        .state = e->released ? ENTRY_RELEASED : ENTRY_WAITING,
-                       .restored = sent};
+                       .restored = sent,
+                       .stored = 1};
     r->restored += sent;
     if (sent)
         out->q1.fresh = out->q1.tail;

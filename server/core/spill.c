@@ -21,7 +21,8 @@ struct queue_read {
     uint64_t number;
     uint64_t from, upto; /* counters: where to begin, where the disk's part ends */
     uint32_t most;
-    bool fold; /* the tables may not have it yet */
+    uint64_t stored; /* as in struct spill */
+    bool fold;       /* the tables may not have it yet */
     unsigned worker;
     /* The result. */
     struct load_result *entries;
@@ -122,7 +123,7 @@ void spill_restore(struct session *s, uint64_t first, uint64_t count, uint64_t t
     sp->from = first;
     sp->count = count;
     sp->disk_bytes = bytes;
-    sp->folded = tail;
+    sp->folded = sp->stored = tail;
     sp->last.head = sp->last.next = sp->last.fresh = sp->last.tail = tail;
 }
 
@@ -229,6 +230,7 @@ static void ask(struct worker *w, struct session *s)
         .number = s->serial,
         .from = sp->from,
         .upto = ready && sp->folded < sp->last.head ? sp->folded : sp->last.head,
+        .stored = sp->stored,
         .most = room < READ_MOST ? (uint32_t)room : READ_MOST,
         .fold = !ready,
         .worker = w->index,
@@ -287,6 +289,7 @@ static int keep_result(void *arg, const struct load_entry *e)
                                                    .sub_id = e->target.sub_id,
                                                    .qos = e->target.qos & 3,
                                                    .retain = e->target.retain,
+                                                   .stored = e->target.counter < r->stored,
                                                    .state = ENTRY_WAITING}};
     return 0;
 }
