@@ -276,6 +276,7 @@ static void take_session(struct fields *f, struct load_session *s)
     if (s->away) {
         s->ends_ms = take_number(f, "ends_ms", UINT64_MAX, UINT64_MAX);
         s->will_ms = take_number(f, "will_ms", 0, UINT64_MAX);
+        s->sent = take_number(f, "sent", 0, UINT64_MAX);
     }
     take_will(f, s);
 }

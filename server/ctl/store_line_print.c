@@ -115,6 +115,7 @@ static void put_session(cJSON *o, const struct load_session *s)
         if (s->ends_ms != UINT64_MAX)
             put_number(o, "ends_ms", s->ends_ms);
         put_unless_zero(o, "will_ms", s->will_ms);
+        put_unless_zero(o, "sent", s->sent);
     }
     if (s->has_will) {
         cJSON *will = cJSON_AddObjectToObject(o, "will");

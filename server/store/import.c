@@ -226,7 +226,7 @@ static int end_session(struct import *i)
 
 int import_session(struct import *i, const struct load_session *s)
 {
-    struct record_away away = {s->head.number, s->ends_ms, s->will_ms};
+    struct record_away away = {s->head.number, s->ends_ms, s->will_ms, s->sent};
     struct record_will will = s->will;
     int err;
 

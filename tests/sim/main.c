@@ -25,6 +25,7 @@ static const struct story stories[] = {
     {"reliable", story_reliable, 120},
     {"wild", story_wild, 100},
     {"clocks", story_clocks, 60},
+    {"durable", story_durable, 100},
 };
 
 static char where[128];
@@ -83,7 +84,7 @@ int main(int argc, char **argv)
         else
             return fprintf(stderr, "skep-sim: what is %s?\n", argv[i]), 2;
     }
-    log_level_set(LOG_LEVEL_ERROR);
+    log_level_set(LOG_LEVEL_ERROR + 1); /* disks fail here, and say so */
     signal(SIGABRT, say_where);
     signal(SIGSEGV, say_where);
     for (size_t i = 0; i < ARRAY_LEN(stories); i++) {
