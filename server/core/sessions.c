@@ -186,12 +186,14 @@ static void grant_anew(struct sessions *t, struct claim *claim, struct session *
 static struct session *grant_away(struct sessions *t, struct claim *claim, struct session *s,
                                   uint64_t now_ms, struct will **due)
 {
+    bool over = s->away && s->away->end_ms <= now_ms; /* as the next tick would find */
+
     if (s->away && s->away->will_ms && s->away->will_ms <= now_ms) {
         *due = s->will;
         s->will = NULL;
     }
     away_cancel(t, s);
-    if (!claim->clean_start) {
+    if (!claim->clean_start && !over) {
         will_free(&s->will); /* back in time: the will is not sent [MQTT-3.1.3-9] */
         grant(t, claim, s, true);
         return NULL;

@@ -134,6 +134,7 @@ static int session_part(struct load_session *s, unsigned part, struct str value)
         s->away = true;
         s->ends_ms = body.away.ends_ms;
         s->will_ms = body.away.will_ms;
+        s->sent = body.away.sent;
     } else if (part == SESSION_WILL && (err = body_of(RECORD_WILL, value, &body)) == 0) {
         s->has_will = true;
         s->will = body.will;

@@ -175,6 +175,7 @@ static void take_away(struct octets *o, struct record_away *a)
     a->number = take_u64(o);
     a->ends_ms = take_u64(o);
     a->will_ms = take_u64(o);
+    a->sent = take_u64(o);
     if (a->number == 0)
         o->bad = true;
 }
