@@ -109,7 +109,7 @@ local function will_of(self)
   if not self.will then return nil end
   local s = self.will_stream
   local m = self.book:create(s)
-  m.sends = 1
+  m.sends = math.huge -- a broker that ends before a will is on its disk sends it again, as a new one
   self.will_message = m
   return { topic = s.topic, payload = book.payload(s, m.seq), qos = s.qos,
     properties = self.will.delay and { will_delay = self.will.delay } or nil }

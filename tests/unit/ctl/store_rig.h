@@ -188,8 +188,8 @@ static inline void make_small(const char *dir)
     batch_pub_end(&b);
     batch_release(&b, 1, 1);
     batch_will(&b, &will);
-    batch_away(&b, &(struct record_away){2, 1800000000001, 1700000000000});
-    batch_away(&b, &(struct record_away){1, UINT64_MAX, 0});
+    batch_away(&b, &(struct record_away){2, 1800000000001, 1700000000000, 1});
+    batch_away(&b, &(struct record_away){1, UINT64_MAX, 0, 0});
     store_wait(s, store_submit(s, 0, &b));
     batch_fini(&b);
     assert_int_equal(store_close(&s), 0);

@@ -34,7 +34,7 @@ static const char small_lines[] =
     "{\"type\":\"queued\",\"session\":1,\"counter\":1,\"granted\":2,\"released\":true}\n"
     "{\"type\":\"session\",\"number\":2,\"client_id_base64\":\"dAF3bw==\",\"version\":4,"
     "\"expiry\":60,\"realm\":77,\"next\":2,\"away\":true,\"ends_ms\":1800000000001,\"will_ms\":"
-    "1700000000000,"
+    "1700000000000,\"sent\":1,"
     "\"will\":{\"delay\":5,\"topic\":\"bin\",\"qos\":2,\"payload_base64\":\"AP8=\"}}\n"
     "{\"type\":\"subscription\",\"session\":2,\"filter\":\"$share/g/#\",\"options\":2}\n"
     "{\"type\":\"queued\",\"session\":2,\"counter\":0,\"granted\":1,\"message\":%llu}\n"
