@@ -181,11 +181,19 @@ static void grant_anew(struct sessions *t, struct claim *claim, struct session *
     grant(t, claim, insert_new(t, session_id(old), old->username ? &username : NULL), false);
 }
 
-/* An away session is resumed, or replaced by a new one.  Returns the old one to end. */
-static struct session *grant_away(struct sessions *t, struct claim *claim, struct session *s)
+/* An away session is resumed, or replaced by a new one.  Returns the old one to end.  *due: a will
+ * whose time had come, though no tick has come round to it. */
+static struct session *grant_away(struct sessions *t, struct claim *claim, struct session *s,
+                                  uint64_t now_ms, struct will **due)
 {
+    bool over = s->away && s->away->end_ms <= now_ms; /* as the next tick would find */
+
+    if (s->away && s->away->will_ms && s->away->will_ms <= now_ms) {
+        *due = s->will;
+        s->will = NULL;
+    }
     away_cancel(t, s);
-    if (!claim->clean_start) {
+    if (!claim->clean_start && !over) {
         will_free(&s->will); /* back in time: the will is not sent [MQTT-3.1.3-9] */
         grant(t, claim, s, true);
         return NULL;
@@ -208,6 +216,7 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
     struct sessions *t = w->broker->sessions;
     struct session *old = NULL;
     struct claim *superseded = NULL;
+    struct will *due = NULL;
     enum claim_result result = CLAIM_GRANTED;
 
     pthread_mutex_lock(&t->mutex);
@@ -224,7 +233,7 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
     } else if (!same_user(s, claim)) {
         result = CLAIM_FOREIGN;
     } else if (!s->attached) {
-        old = grant_away(t, claim, s);
+        old = grant_away(t, claim, s, w->now_ms, &due);
     } else {
         superseded = s->claim;
         s->claim = claim;
@@ -238,6 +247,8 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
 
     if (superseded)
         superseded->ready(superseded, CLAIM_SUPERSEDED);
+    if (due)
+        will_send(w, due);
     if (old)
         end_session(w, old);
     return result;
@@ -303,6 +314,7 @@ void sessions_release(struct worker *w, struct session *s)
 {
     struct sessions *t = w->broker->sessions;
     struct session *old = NULL;
+    struct will *due = NULL; /* none: its connection has only just ended */
 
     if (s->will && s->will->delay == 0)
         will_publish(w, s);
@@ -315,7 +327,7 @@ void sessions_release(struct worker *w, struct session *s)
     s->attached = false;
     t->connected--;
     if (claim && s->expiry > 0) {
-        old = grant_away(t, claim, s);
+        old = grant_away(t, claim, s, w->now_ms, &due);
     } else if (claim) { /* the session ends with its connection, whatever the claimant wants */
         grant_anew(t, claim, s);
         old = s;
