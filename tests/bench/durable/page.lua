@@ -69,6 +69,7 @@ local function row_print(cells, notes)
 end
 
 function M.section(title)
+  M.title = title
   print()
   row_print { title, "mosquitto", "RabbitMQ", "Skep", "x mosq.", "x Rabbit" }
 end
@@ -98,7 +99,7 @@ function M.line(line)
     end
   end
   if wide > 0.25 then notes[#notes + 1] = ("(rounds differ by %.0f%%)"):format(100 * wide) end
-  line.text = table.concat(notes, "; ")
+  line.text, line.section = table.concat(notes, "; "), M.title
   M.lines[#M.lines + 1] = line
   row_print({ line.title .. (line.unit and ", " .. line.unit or ""), number(values.mosquitto), number(values.rabbitmq),
     number(values.skep), number(line.ratios.mosquitto), number(line.ratios.rabbitmq) }, line.text)
@@ -158,7 +159,12 @@ function M.markdown(path)
   f:write "| scenario | mosquitto | RabbitMQ | Skep | Skep against mosquitto | against RabbitMQ | targets and notes |\n"
   f:write "|---|---|---|---|---|---|---|\n"
   local function times_text(r) return r and number(r) .. " x" or "-" end
+  local section
   for _, line in ipairs(M.lines) do
+    if line.section ~= section then
+      section = line.section
+      f:write(("| **%s** | | | | | | |\n"):format(section))
+    end
     f:write(("| %s | %s | %s | %s | %s | %s | %s |\n"):format((line.title:gsub("^%s+", "")
       .. (line.unit and ", " .. line.unit or "")), number(line.values.mosquitto), number(line.values.rabbitmq),
       number(line.values.skep), times_text(line.ratios.mosquitto), times_text(line.ratios.rabbitmq),

@@ -37,6 +37,8 @@ local function data_of(call)
   return table.concat(parts):sub(1, call.result * ESCAPED)
 end
 
+local UNFINISHED = " <unfinished ...>"
+
 -- Calls in the order in which they ended: name, fd, what the fd is, arguments, result, and the
 -- lines (as times) at which the call was seen to begin and to end.
 local function calls(lines)
@@ -54,7 +56,7 @@ local function calls(lines)
     for line in lines do
       number = number + 1
       local pid, text = line:match "^(%d+)%s+(.*)$"
-      local cut = text and text:match "^(.-)%s*<unfinished %.%.%.>$"
+      local cut = text and text:sub(-#UNFINISHED) == UNFINISHED and text:sub(1, -#UNFINISHED - 1)
       local resumed = text and text:match "^<%.%.%. [%w_]+ resumed>(.*)$"
       local call
       if cut then
@@ -133,6 +135,8 @@ end
 function Reader:stored(call)
   local file = self.files[call.kind] or { waiting = {}, tail = "" }
   self.files[call.kind] = file
+  -- A segment full of zeros, for one.
+  if call.name:find "^pwrite" and not call.arguments:find(ESCAPED_MARK, 1, true) then return end
   local data = data_of(call)
   local whole, any = file.tail .. data, false
   -- Buffered writers cut anywhere; those that name the place (pwrite) write messages whole.
