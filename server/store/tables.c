@@ -125,8 +125,10 @@ static int make_file(const char *path, size_t map_bytes)
     if (!err && rename(fresh, path) < 0)
         err = fault(errno);
     if (!err) {
-        *strrchr(fresh, '/') = '\0';
-        err = disk_system.ops->sync_dir(&disk_system, fresh);
+        char *slash = strrchr(fresh, '/');
+        if (slash)
+            *slash = '\0';
+        err = disk_system.ops->sync_dir(&disk_system, slash ? fresh : ".");
     }
     return err;
 }

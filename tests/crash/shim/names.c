@@ -50,7 +50,8 @@ static enum shim_class class_of(const char *name)
 {
     if (strncmp(name, "log-", 4) == 0 || strncmp(name, "new-", 4) == 0)
         return CLASS_LOG;
-    return strcmp(name, "state.mdb") == 0 ? CLASS_STATE : CLASS_NONE;
+    bool tables = strcmp(name, "state.mdb") == 0 || strcmp(name, "state.mdb.new") == 0;
+    return tables ? CLASS_STATE : CLASS_NONE;
 }
 
 struct watched watched(int fd)
