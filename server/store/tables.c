@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,11 +125,7 @@ static int make_file(const char *path, size_t map_bytes)
         mdb_env_close(env);
     if (!err && rename(fresh, path) < 0)
         err = fault(errno);
-    if (!err) {
-        *strrchr(fresh, '/') = '\0';
-        err = disk_system.ops->sync_dir(&disk_system, fresh);
-    }
-    return err;
+    return err ? err : disk_system.ops->sync_dir(&disk_system, dirname(fresh));
 }
 
 int tables_open(struct tables **out, const char *path, size_t map_bytes, char *why, size_t why_size)
