@@ -25,7 +25,7 @@ static const struct story stories[] = {
     {"reliable", story_reliable, 120},
     {"wild", story_wild, 100},
     {"clocks", story_clocks, 60},
-    {"durable", story_durable, 100},
+    {"durable", story_durable, 200},
 };
 
 static char where[128];
