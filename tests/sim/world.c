@@ -1,6 +1,7 @@
 #include "world.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
@@ -9,6 +10,7 @@
 #include "core/session.h"
 #include "core/sessions.h"
 #include "core/spill.h"
+#include "dice.h"
 #include "front/client.h"
 #include "front/desk.h"
 #include "front/entrance.h"
@@ -70,6 +72,26 @@ static const struct broker_ops broker_ops = {.post_flush = post_flush, .read_que
 static void turn_end(struct loop *l, void *desk)
 {
     desk_turn_end(*(struct desk **)desk);
+}
+
+/* -- What happened -- */
+
+static uint64_t fingerprint;
+
+uint64_t world_fingerprint(void)
+{
+    uint64_t taken = fingerprint;
+    fingerprint = 0;
+    return taken;
+}
+
+static void note_what_happened(const struct ledger_sum *sum)
+{
+    uint64_t counts[sizeof *sum / sizeof(uint64_t)];
+
+    memcpy(counts, sum, sizeof counts);
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+        fingerprint = dice_mix(fingerprint ^ counts[i]);
 }
 
 /* -- A broker, up and down -- */
@@ -159,6 +181,7 @@ static void broker_down(struct world *w)
     world_settle(w);
     world_ledger(w, &sum);
     ASSERT(ledger_waiting(&sum) == 0);
+    note_what_happened(&sum);
     if (w->depot)
         depot_close(w->depot);
     sys_free(&w->sys);

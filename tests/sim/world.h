@@ -50,6 +50,9 @@ void world_ledger(struct world *w, struct ledger_sum *sum);
 /* The accounts balance, and what waits does stand in queues. */
 bool world_balances(struct world *w);
 
+/* Of everything that brokers counted since the last call: the same where the same happened. */
+uint64_t world_fingerprint(void);
+
 /* Sessions known and connected. */
 void world_sessions(struct world *w, uint64_t *total, uint64_t *connected);
 
