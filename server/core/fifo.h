@@ -32,8 +32,7 @@ struct entry {
     uint8_t sent_before : 1; /* a PUBLISH with this id went out: DUP on the next */
     uint8_t in_flight : 1;   /* counts against the quota */
     uint8_t held : 1;        /* QoS 2: not to be sent before its record is on the disk */
-    uint8_t restored : 1;    /* taken to have been sent by the process before this one */
-    uint8_t stored : 1;      /* of that process, which may have sent it: DUP too */
+    uint8_t restored : 1;    /* may have been sent by the process before this one: DUP too */
 };
 
 struct fifo {

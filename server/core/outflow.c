@@ -175,7 +175,7 @@ static uint8_t *write_properties(uint8_t *p, const struct entry *e, const struct
 
 static uint8_t first_byte(const struct entry *e)
 {
-    return (uint8_t)(MQTT_PUBLISH << 4 | ((e->sent_before || e->stored) && e->qos ? 8 : 0) |
+    return (uint8_t)(MQTT_PUBLISH << 4 | ((e->sent_before || e->restored) && e->qos ? 8 : 0) |
                      e->qos << 1 | e->retain);
 }
 

@@ -181,29 +181,19 @@ static void grant_anew(struct sessions *t, struct claim *claim, struct session *
     grant(t, claim, insert_new(t, session_id(old), old->username ? &username : NULL), false);
 }
 
-/* Its time is over, though no tick has come round to it yet: after a restart that may be long. */
-static bool is_over(const struct session *s, uint64_t now_ms)
+/* An away session is resumed, or replaced by a new one.  Returns the old one to end.  *due: a will
+ * whose time had come, though no tick has come round to it. */
+static struct session *grant_away(struct sessions *t, struct claim *claim, struct session *s,
+                                  uint64_t now_ms, struct will **due)
 {
-    return !s->attached && s->away->end_ms <= now_ms;
-}
+    bool over = s->away && s->away->end_ms <= now_ms; /* as the next tick would find */
 
-/* The will of an away session, if it is due; the caller sends it. */
-static struct will *take_due_will(struct session *s, uint64_t now_ms)
-{
-    struct will *will = s->will;
-
-    if (!s->away->will_ms || s->away->will_ms > now_ms)
-        return NULL;
-    s->will = NULL;
-    s->away->will_ms = 0;
-    return will;
-}
-
-/* An away session is resumed, or replaced by a new one.  Returns the old one to end. */
-static struct session *grant_away(struct sessions *t, struct claim *claim, struct session *s)
-{
+    if (s->away && s->away->will_ms && s->away->will_ms <= now_ms) {
+        *due = s->will;
+        s->will = NULL;
+    }
     away_cancel(t, s);
-    if (!claim->clean_start) {
+    if (!claim->clean_start && !over) {
         will_free(&s->will); /* back in time: the will is not sent [MQTT-3.1.3-9] */
         grant(t, claim, s, true);
         return NULL;
@@ -231,8 +221,8 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
 
     pthread_mutex_lock(&t->mutex);
     struct session *s = find(t, claim->client_id);
-    if (s && (s->realm != claim->realm || is_over(s, w->now_ms)))
-        claim->clean_start = true; /* or its topics would not be what the client knows them as */
+    if (s && s->realm != claim->realm)
+        claim->clean_start = true; /* its topics would not be what the client knows them as */
     if (!s) {
         if (w->limits->max_sessions && t->total >= w->limits->max_sessions)
             result = CLAIM_LIMIT;
@@ -243,8 +233,7 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
     } else if (!same_user(s, claim)) {
         result = CLAIM_FOREIGN;
     } else if (!s->attached) {
-        due = take_due_will(s, w->now_ms);
-        old = grant_away(t, claim, s);
+        old = grant_away(t, claim, s, w->now_ms, &due);
     } else {
         superseded = s->claim;
         s->claim = claim;
@@ -325,6 +314,7 @@ void sessions_release(struct worker *w, struct session *s)
 {
     struct sessions *t = w->broker->sessions;
     struct session *old = NULL;
+    struct will *due = NULL; /* none: its connection has only just ended */
 
     if (s->will && s->will->delay == 0)
         will_publish(w, s);
@@ -337,7 +327,7 @@ void sessions_release(struct worker *w, struct session *s)
     s->attached = false;
     t->connected--;
     if (claim && s->expiry > 0) {
-        old = grant_away(t, claim, s);
+        old = grant_away(t, claim, s, w->now_ms, &due);
     } else if (claim) { /* the session ends with its connection, whatever the claimant wants */
         grant_anew(t, claim, s);
         old = s;

@@ -20,9 +20,9 @@ struct queue_read {
     struct session *session; /* pinned */
     uint64_t number;
     uint64_t from, upto; /* counters: where to begin, where the disk's part ends */
+    uint64_t sent;       /* as in struct spill */
     uint32_t most;
-    uint64_t stored; /* as in struct spill */
-    bool fold;       /* the tables may not have it yet */
+    bool fold; /* the tables may not have it yet */
     unsigned worker;
     /* The result. */
     struct load_result *entries;
@@ -123,7 +123,7 @@ void spill_restore(struct session *s, uint64_t first, uint64_t count, uint64_t t
     sp->from = first;
     sp->count = count;
     sp->disk_bytes = bytes;
-    sp->folded = sp->stored = tail;
+    sp->folded = tail;
     sp->last.head = sp->last.next = sp->last.fresh = sp->last.tail = tail;
 }
 
@@ -229,8 +229,8 @@ static void ask(struct worker *w, struct session *s)
         .session = s,
         .number = s->serial,
         .from = sp->from,
+        .sent = sp->sent,
         .upto = ready && sp->folded < sp->last.head ? sp->folded : sp->last.head,
-        .stored = sp->stored,
         .most = room < READ_MOST ? (uint32_t)room : READ_MOST,
         .fold = !ready,
         .worker = w->index,
@@ -289,8 +289,8 @@ static int keep_result(void *arg, const struct load_entry *e)
                                                    .sub_id = e->target.sub_id,
                                                    .qos = e->target.qos & 3,
                                                    .retain = e->target.retain,
-                                                   .stored = e->target.counter < r->stored,
-                                                   .state = ENTRY_WAITING}};
+                                                   .state = ENTRY_WAITING,
+                                                   .restored = e->target.counter < r->sent}};
     return 0;
 }
 

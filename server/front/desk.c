@@ -33,7 +33,7 @@ bool desk_store_behind(const struct desk *d)
 static bool may_resume(struct client *c)
 {
     return !atomic_load(&c->desk->w->broker->pressure) && !client_replay_crowded(c) &&
-           !desk_store_behind(c->desk) && client_rate_recovered(c);
+           !(client_parked(c) && desk_store_behind(c->desk)) && client_rate_recovered(c);
 }
 
 static void resume(struct client *c)

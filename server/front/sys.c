@@ -17,6 +17,7 @@
 #include "core/sessions.h"
 #include "front/client.h"
 #include "front/desk.h"
+#include "store/store.h"
 
 enum { TICK_MS = 250, LOADS = 3, TRIM_CLIENTS = 1000 };
 
@@ -190,6 +191,17 @@ static void put_messages(struct sys *sys, const struct ledger_sum *sum)
     put_number(sys, "subscriptions/count", subs_stats(sys->broker->subs).subscriptions);
 }
 
+static void put_store(struct sys *sys)
+{
+    struct store *store = sys->desk->w->journal.store;
+
+    if (!store)
+        return;
+    struct store_stats st = store_stats(store);
+    put_number(sys, "store/log/bytes", st.log.end - st.applied);
+    put_number(sys, "store/refusing", store_refusing(store));
+}
+
 static void put_ledger_line(void *arg, const char *name, uint64_t value)
 {
     char topic[96];
@@ -210,6 +222,7 @@ static void publish_all(struct sys *sys, uint64_t now_ms)
     put(sys, "uptime", uptime);
     put_clients(sys, &sum);
     put_messages(sys, &sum);
+    put_store(sys);
     put_load(sys, &sys->loads[LOAD_MESSAGES_IN], ledger_received(&sum), minutes);
     put_load(sys, &sys->loads[LOAD_MESSAGES_OUT], sum.sent_publishes, minutes);
     put_load(sys, &sys->loads[LOAD_BYTES_IN], sum.bytes_received, minutes);

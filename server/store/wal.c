@@ -1,5 +1,6 @@
 #include "store/wal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +105,11 @@ int wal_open(struct wal **out, const struct wal_conf *conf, struct segment **seg
     adopt(w, segments, lsn);
     if ((err = wal_write_begin_segment(w, lsn, 0)) < 0 ||
         (err = w->conf.disk->ops->fdatasync(w->conf.disk, w->current->fd)) < 0) {
-        snprintf(why, why_size, "%s", w->why[0] ? w->why : "cannot write the first log file");
+        if (w->why[0])
+            snprintf(why, why_size, "%s", w->why);
+        else
+            snprintf(why, why_size, "cannot sync the first log file in %s: %s", conf->dir,
+                     strerror(errno));
         wal_free(&w);
         return err;
     }

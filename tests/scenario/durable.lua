@@ -47,7 +47,8 @@ again.all("a session thrown away by a clean start stays thrown away",
 end)
 
 again.both("messages wait in their order, with all that was said with them",
-  "MQTT-3.1.2-5/3.1.1 MQTT-4.5.0-1 MQTT-4.6.0-6 MQTT-4.6.0-5 MQTT-3.3.2-4/5 MQTT-3.3.2-15/5 MQTT-3.3.2-16/5 "
+  "MQTT-3.1.2-5/3.1.1 MQTT-4.5.0-1 MQTT-4.6.0-6 MQTT-4.6.0-5 MQTT-3.3.2-4/5 MQTT-3.3.2-15/5 "
+    .. "MQTT-3.3.2-16/5 "
   .. "MQTT-3.3.2-17/5 MQTT-3.3.2-18/5 MQTT-3.3.2-20/5", function(t, restart, version)
   local b = t:own_broker()
   local c = b:join(keep(t))
@@ -117,7 +118,8 @@ again.both("an unsubscription stays", "MQTT-3.1.2-5/3.1.1 MQTT-4.1.0-1", functio
 end)
 
 again.story("5: subscriptions keep their options and identifiers",
-  "MQTT-4.1.0-1/5 MQTT-3.8.3-3/5 MQTT-3.3.1-12/5 MQTT-3.3.1-13/5 MQTT-3.3.1-10/5 MQTT-3.3.4-3/5 MQTT-3.3.4-4/5 "
+  "MQTT-4.1.0-1/5 MQTT-3.8.3-3/5 MQTT-3.3.1-12/5 MQTT-3.3.1-13/5 MQTT-3.3.1-10/5 MQTT-3.3.4-3/5 "
+    .. "MQTT-3.3.4-4/5 "
   .. "MQTT-3.8.4-8/5", function(t, restart)
   local b = t:own_broker()
   local c = b:join(keep(t))
@@ -300,7 +302,9 @@ again.both("four ends in a row, with traffic in between",
   c:subscribe(t.topic, 1)
   for _ = 1, 4 do
     local p = b:join()
-    for _, m in ipairs(open) do c:expect { "PUBLISH", payload = m.payload, id = m.id, dup = true } end
+    for _, m in ipairs(open) do
+      c:expect { "PUBLISH", payload = m.payload, id = m.id, dup = true }
+    end
     for _ = 1, 3 do
       n = n + 1
       p:publish { topic = t.topic, payload = tostring(n), qos = 1 }

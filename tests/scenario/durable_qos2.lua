@@ -3,7 +3,7 @@ local again = require "again"
 local mqtt = require "mqtt"
 local keep = again.keep
 
--- Six QoS 2 messages have come to a client: 1 and 2 stay unanswered, of 3 and 4 the broker has PUBREC,
+-- Six QoS 2 messages have come to a client: 1 and 2 stay unanswered, 3 and 4 wait for PUBCOMP,
 -- 5 and 6 are finished.  Returns their packet ids.
 local function half_way(t, c, p)
   local ids = {}
@@ -29,7 +29,8 @@ local function expect_half_way(c, ids)
 end
 
 again.both("to a subscriber each stage goes on where it was, under the same ids",
-  "MQTT-4.4.0-1 MQTT-4.3.3-1/3.1.1 MQTT-4.3.3-3/5 MQTT-4.3.3-5/5 MQTT-4.3.3-6/5 MQTT-3.3.1-1 MQTT-4.1.0-1",
+  "MQTT-4.4.0-1 MQTT-4.3.3-1/3.1.1 MQTT-4.3.3-3/5 MQTT-4.3.3-5/5 MQTT-4.3.3-6/5 MQTT-3.3.1-1 "
+    .. "MQTT-4.1.0-1",
   function(t, restart)
   local b = t:own_broker()
   local c = b:join(keep(t))
@@ -149,7 +150,8 @@ again.both("from a publisher: a repeat after the restart is answered and not rou
   s:receive { payload = "another" }
 end)
 
-again.both("from a publisher: PUBCOMP lost with the broker", "MQTT-4.3.3-2/3.1.1 MQTT-4.3.3-11/5 MQTT-4.3.3-12/5",
+again.both("from a publisher: PUBCOMP lost with the broker",
+  "MQTT-4.3.3-2/3.1.1 MQTT-4.3.3-11/5 MQTT-4.3.3-12/5",
   function(t, restart, version)
   local b = t:own_broker()
   local s = b:join(keep(t, { id = t.topic .. "s" }))
@@ -168,7 +170,8 @@ again.both("from a publisher: PUBCOMP lost with the broker", "MQTT-4.3.3-2/3.1.1
   s:expect_nothing()
 end)
 
-again.both("many open ids of a publisher survive, and only those", "MQTT-4.3.3-2/3.1.1 MQTT-4.3.3-10/5 MQTT-4.3.3-12/5",
+again.both("many open ids of a publisher survive, and only those",
+  "MQTT-4.3.3-2/3.1.1 MQTT-4.3.3-10/5 MQTT-4.3.3-12/5",
   function(t, restart)
   local b = t:own_broker "limits { receive_maximum 500; }"
   local s = b:join(keep(t, { id = t.topic .. "s" }))
@@ -212,7 +215,8 @@ again.story("5: an id whose message was refused is free, also after the restart"
   s:expect_nothing()
 end)
 
-again.story("5: a message the subscriber refused does not come again", "MQTT-4.4.0-2/5", function(t, restart)
+again.story("5: a message the subscriber refused does not come again", "MQTT-4.4.0-2/5",
+  function(t, restart)
   local b = t:own_broker()
   local c = b:join(keep(t))
   c:subscribe(t.topic, 2)
@@ -265,7 +269,8 @@ story("5: packet ids go on past 65535", "MQTT-2.2.1-4/5 MQTT-4.4.0-1/5", functio
 end, { alone = true })
 
 again.both("a takeover on another loop just before the end changes nothing",
-  "MQTT-4.4.0-1 MQTT-3.1.4-2/3.1.1 MQTT-3.1.4-3/5 MQTT-4.3.3-10/5 MQTT-4.3.3-2/3.1.1", function(t, restart)
+  "MQTT-4.4.0-1 MQTT-3.1.4-2/3.1.1 MQTT-3.1.4-3/5 MQTT-4.3.3-10/5 MQTT-4.3.3-2/3.1.1",
+  function(t, restart)
   local b = t:own_broker "threads 2;"
   local c = b:join(keep(t))
   c:subscribe(t.topic, 2)

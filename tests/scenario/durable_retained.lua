@@ -13,7 +13,8 @@ local function retained(b, filter, count)
   return got
 end
 
-again.both("retained messages stay, the newest of each topic", "MQTT-3.3.1-5 MQTT-3.3.1-6/3.1.1 MQTT-3.3.1-7/3.1.1 MQTT-3.3.1-12/3.1.1",
+again.both("retained messages stay, the newest of each topic",
+  "MQTT-3.3.1-5 MQTT-3.3.1-6/3.1.1 MQTT-3.3.1-7/3.1.1 MQTT-3.3.1-12/3.1.1",
   function(t, restart)
   local b = t:own_broker()
   local p = b:join()
@@ -32,7 +33,8 @@ again.both("retained messages stay, the newest of each topic", "MQTT-3.3.1-5 MQT
   end
 end)
 
-again.both("cleared ones stay cleared", "MQTT-3.3.1-6/5 MQTT-3.3.1-7/5 MQTT-3.3.1-10/3.1.1 MQTT-3.3.1-11/3.1.1", function(t, restart)
+again.both("cleared ones stay cleared",
+  "MQTT-3.3.1-6/5 MQTT-3.3.1-7/5 MQTT-3.3.1-10/3.1.1 MQTT-3.3.1-11/3.1.1", function(t, restart)
   local b = t:own_broker()
   local p = b:join()
   for i = 0, 2 do
@@ -54,7 +56,9 @@ again.both("cleared ones stay cleared", "MQTT-3.3.1-6/5 MQTT-3.3.1-7/5 MQTT-3.3.
   end
 end)
 
-again.story("5: with all their properties", "MQTT-3.3.1-5/5 MQTT-3.3.2-4/5 MQTT-3.3.2-15/5 MQTT-3.3.2-16/5 MQTT-3.3.2-17/5 MQTT-3.3.2-18/5 MQTT-3.3.2-20/5",
+again.story("5: with all their properties",
+  "MQTT-3.3.1-5/5 MQTT-3.3.2-4/5 MQTT-3.3.2-15/5 MQTT-3.3.2-16/5 MQTT-3.3.2-17/5 "
+    .. "MQTT-3.3.2-18/5 MQTT-3.3.2-20/5",
   function(t, restart)
   local b = t:own_broker()
   local user = { { "z", "1" }, { "a", "2" }, { "z", "3" }, { "", "" } }
@@ -139,7 +143,9 @@ again.story("the limit may be lower after the restart: nothing is invented, and 
   "MQTT-3.3.1-5", function(t, restart)
   local b = t:own_broker()
   local p = b:join()
-  for i = 1, 20 do p:publish { topic = t.topic .. "/" .. i, payload = "x", qos = 1, retain = true } end
+  for i = 1, 20 do
+    p:publish { topic = t.topic .. "/" .. i, payload = "x", qos = 1, retain = true }
+  end
   if restart == again.crash then b:kill() end
   b:restart "limits { max_retained_messages 5; }"
   local c = b:join()
@@ -148,7 +154,8 @@ again.story("the limit may be lower after the restart: nothing is invented, and 
   t:equal(#c.inbox, 5, "retained messages")
 end)
 
-again.story("5: a retained message behind a mount point stays there", "MQTT-3.3.1-5/5", function(t, restart)
+again.story("5: a retained message behind a mount point stays there", "MQTT-3.3.1-5/5",
+  function(t, restart)
   local b = t:own_broker([[
     listener mqtt { bind 127.0.0.1:${port}; }
     listener tenant { bind 127.0.0.1:${tenant_port}; mount_point tenant/; }

@@ -36,6 +36,17 @@ story.all("a client connected when the broker is killed has its will published, 
   w:expect_nothing()
 end)
 
+story.both("even if that client is back at once", "MQTT-3.1.2-8", function(t)
+  local b = t:own_broker()
+  watcher(t, b)
+  b:join(keep(t, {}))
+  again.crash(b)
+  t:check(b:join(keep(t)).connack.session_present, "the session is gone")
+  local w = watcher(t, b)
+  w:receive { payload = "gone" }
+  w:expect_nothing()
+end)
+
 story.both("a client connected when the broker is stopped has its will published, once",
   "MQTT-3.1.2-8 MQTT-3.1.2-10", function(t)
   local b = t:own_broker()
@@ -103,12 +114,14 @@ again.story("5: a delay that runs when the broker ends goes on, and is not early
   local took = t:now() - began
   t:check(took >= 3.9, "published after %.2f s", took)
   -- from the restart on it would have been 4 s more
-  t:check(again_at > 3 or took < again_at + 4, "published only after %.2f s, the restart was at %.2f",
+  t:check(again_at > 3 or took < again_at + 4,
+    "published only after %.2f s, the restart was at %.2f",
     took, again_at)
   w:expect_nothing()
 end)
 
-again.story("5: a delay that ended while the broker was away is over", "MQTT-3.1.2-8/5", function(t, restart)
+again.story("5: a delay that ended while the broker was away is over", "MQTT-3.1.2-8/5",
+  function(t, restart)
   local b = t:own_broker()
   local w = watcher(t, b)
   b:join(keep(t, delay(1))):disconnect { reason = 4 }
@@ -131,7 +144,8 @@ again.both("a client that left in order has no will published", "MQTT-3.14.4-3 M
   w:expect_nothing()
 end)
 
-again.both("nor when it comes back without one, and the broker ends again", "MQTT-3.14.4-3 MQTT-3.1.2-10",
+again.both("nor when it comes back without one, and the broker ends again",
+  "MQTT-3.14.4-3 MQTT-3.1.2-10",
   function(t, restart)
   local b = t:own_broker()
   local w = watcher(t, b)
@@ -161,7 +175,8 @@ again.both("a will that was published before does not come back with the session
   w:expect_nothing()
 end)
 
-again.both("a new will takes the place of the old one", "MQTT-3.1.2-8 MQTT-3.1.2-10", function(t, restart)
+again.both("a new will takes the place of the old one", "MQTT-3.1.2-8 MQTT-3.1.2-10",
+  function(t, restart)
   local b = t:own_broker()
   local w = watcher(t, b)
   b:join(keep(t, { payload = "first" })):disconnect()
@@ -189,7 +204,8 @@ again.story("5: a client back before the delay is over has no will published", "
   w:expect_nothing()
 end)
 
-again.story("5: the will is published when the session ends before its delay does", "MQTT-3.1.2-8/5",
+again.story("5: the will is published when the session ends before its delay does",
+  "MQTT-3.1.2-8/5",
   function(t, restart)
   local b = t:own_broker()
   watcher(t, b)

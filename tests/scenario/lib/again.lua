@@ -1,8 +1,8 @@
 -- Brokers that end and start again on the same data directory.
 --
---   again.story("name", tags, function(t, restart) ... end)          one story for kill -9, one for SIGTERM
---   again.both, again.all                                            as story.both and story.all
---   restart(b)                                                       ends it, starts it, checks its ledger
+--   again.story("name", tags, function(t, restart) ... end)    one for kill -9, one for SIGTERM
+--   again.both, again.all                                      as story.both and story.all
+--   restart(b)                            ends the broker, starts it, and checks its ledger
 local again = {}
 
 local ways = {

@@ -2,9 +2,12 @@
 #include "store/wal.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -214,6 +217,26 @@ static void test_damage_within_a_chain(void **state)
     rig_close(&rig);
 }
 
+/* A batch whose last record waits for another is a bug of the caller, and said to be one. */
+static void test_open_chains_are_not_taken(void **state)
+{
+    struct rig rig;
+    int status;
+
+    rig_open(&rig, false);
+    add(&rig, 2, 10);
+    batch_join(&rig.batch);
+    pid_t child = fork();
+    if (child == 0) {
+        freopen("/dev/null", "w", stderr);
+        wal_submit(rig.wal, 0, &rig.batch);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_chains_stay_in_one_segment),
         cmocka_unit_test(test_power_cuts),
         cmocka_unit_test(test_damage_within_a_chain),
+        cmocka_unit_test(test_open_chains_are_not_taken),
     };
     log_level_set(LOG_LEVEL_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

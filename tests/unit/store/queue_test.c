@@ -1,4 +1,5 @@
 /* Reading a queue back in parts: together they are what a load gives. */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "model.h"
@@ -304,6 +306,43 @@ static void test_no_rest(void **state)
     rig_close(&rig);
 }
 
+/* -- What is said of it -- */
+
+static int on_slow_entry(void *arg, const struct load_entry *e)
+{
+    uint64_t *until = arg;
+
+    if (*until == 0)
+        *until = clock_mono_ms() + 150;
+    while (clock_mono_ms() < *until)
+        sched_yield();
+    return 0;
+}
+
+static void on_line(enum log_level level, struct str line, void *arg)
+{
+    snprintf(arg, 256, "%.*s", (int)line.len, line.ptr);
+}
+
+/* A load that took long enough to wonder about says what it was. */
+static void test_a_long_load_is_told(void **state)
+{
+    struct rig rig;
+    uint64_t until = 0;
+    struct loader loader = {.entry = on_slow_entry, .arg = &until};
+    char why[512], said[256] = "";
+
+    rig_open(&rig);
+    log_capture(on_line, said);
+    log_level_set(LOG_LEVEL_INFO);
+    assert_int_equal(store_load(rig.store, &loader, why, sizeof why), 0);
+    log_level_set(LOG_LEVEL_ERROR + 1);
+    log_capture(NULL, NULL);
+    assert_non_null(strstr(said, "loaded 3 sessions, "));
+    assert_non_null(strstr(said, " queued and 0 retained messages in "));
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_shared_messages_are_told),
         cmocka_unit_test(test_a_start_takes_only_the_first),
         cmocka_unit_test(test_no_rest),
+        cmocka_unit_test(test_a_long_load_is_told),
     };
     log_level_set(LOG_LEVEL_ERROR + 1);
     return cmocka_run_group_tests(tests, in_scratch, out_of_scratch);
