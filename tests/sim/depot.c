@@ -15,6 +15,7 @@ enum {
     PADDING = 200,                /* a record that no version knows, and may skip */
     SPARE = 2,                    /* segments the log keeps ready */
     DEADLINE_MS = 60000,
+    PATH_ROOM = 80,
 };
 
 /* The committer arrives, and waits until it has been let through as often. */
@@ -36,6 +37,7 @@ struct depot {
     void (*settled)(void *arg, unsigned worker);
     void *arg;
     char dir[40];
+    bool closing;
     bool cut_wanted; /* by depot_checkpoint() */
     enum depot_loss loss;
     uint64_t seed;
@@ -153,6 +155,30 @@ static void hand_over_padding(struct depot *d)
     batch_fini(&b);
 }
 
+/* The committer runs, or has nothing to do: it writes the padding and stops behind it. */
+static void stop_committer(struct depot *d)
+{
+    struct gate *g = &d->gate;
+
+    gate_open(g, false);
+    uint64_t next = g->arrived + 1;
+    hand_over_padding(d);
+    pthread_mutex_lock(&g->mutex);
+    gate_wait(g, &g->arrived, next);
+    pthread_mutex_unlock(&g->mutex);
+    maker_rests(d);
+}
+
+void depot_unattended(struct depot *d, void (*fn)(void *arg), void *arg)
+{
+    maker_rests(d);
+    hand_over_padding(d);
+    gate_open(&d->gate, true);
+    store_wait(d->store, store_stats(d->store).log.end);
+    fn(arg);
+    stop_committer(d);
+}
+
 void depot_step(struct depot *d)
 {
     struct gate *g = &d->gate;
@@ -184,6 +210,11 @@ void depot_short_writes(struct depot *d, unsigned bytes)
 
 /* -- Crashes -- */
 
+static void path_in(const struct depot *d, const char *name, char *path, size_t size)
+{
+    snprintf(path, size, "%s/%s", d->dir, name);
+}
+
 static enum sim_loss sim_loss_of(enum depot_loss loss)
 {
     static const enum sim_loss of[] = {[DEPOT_LOSE_ALL] = SIM_LOSE_ALL,
@@ -192,12 +223,24 @@ static enum sim_loss sim_loss_of(enum depot_loss loss)
     return of[loss];
 }
 
+/* LMDB sees to itself that its file is as of the last transaction. */
+static void note_what_is_left(struct depot *d)
+{
+    char path[PATH_ROOM];
+
+    path_in(d, "left.mdb", path, sizeof path);
+    ASSERT(tables_copy(store_tables(d->store), path) == 0);
+    d->left = sim_cut_now(d->sim, sim_loss_of(d->loss), d->seed);
+}
+
 void depot_cut(struct depot *d, enum depot_loss loss, uint64_t seed)
 {
     if (d->left || loss == DEPOT_LOSE_NOTHING)
         return;
     maker_rests(d);
-    d->left = sim_cut_now(d->sim, sim_loss_of(loss), seed);
+    d->loss = loss;
+    d->seed = seed;
+    note_what_is_left(d);
 }
 
 static void on_checkpointed(void *arg, uint64_t applied)
@@ -205,7 +248,7 @@ static void on_checkpointed(void *arg, uint64_t applied)
     struct depot *d = arg;
 
     if (d->cut_wanted && !d->left)
-        d->left = sim_cut_now(d->sim, sim_loss_of(d->loss), d->seed);
+        note_what_is_left(d);
 }
 
 bool depot_checkpoint(struct depot *d, bool cut, enum depot_loss loss, uint64_t seed)
@@ -225,10 +268,7 @@ static void on_settled(void *arg, unsigned worker)
 {
     struct depot *d = arg;
 
-    pthread_mutex_lock(&d->gate.mutex);
-    bool over = d->gate.open; /* the desks are gone */
-    pthread_mutex_unlock(&d->gate.mutex);
-    if (worker != NOBODY && !over)
+    if (worker != NOBODY && !d->closing) /* then the desks are gone */
         d->settled(d->arg, worker);
 }
 
@@ -260,6 +300,7 @@ struct store *depot_open(struct depot *d)
         .checkpoint_bytes = UINT64_C(1) << 40, /* when told, and not before */
         .map_bytes = 1 << 20,
         .retry_ms = 1,
+        .clock_check_ms = UINT32_MAX, /* no record by itself */
         .clock = &clock_of_the_world,
         .settled = on_settled,
         .checkpointed = on_checkpointed,
@@ -274,23 +315,27 @@ struct store *depot_open(struct depot *d)
         fprintf(stderr, "skep-sim: the store does not open: %s\n", why);
         abort();
     }
-    gate_open(&d->gate, false);
-    uint64_t next = d->gate.arrived + 1;
-    hand_over_padding(d);
-    pthread_mutex_lock(&d->gate.mutex);
-    gate_wait(&d->gate, &d->gate.arrived, next);
-    pthread_mutex_unlock(&d->gate.mutex);
+    stop_committer(d);
     return d->store;
 }
 
 void depot_close(struct depot *d)
 {
+    char left[PATH_ROOM], path[PATH_ROOM];
+
+    d->closing = true;
     gate_open(&d->gate, true);
     ASSERT(store_close(&d->store) == 0);
+    d->closing = false;
     d->sim->before = NULL;
     d->gate.syncs = 0;
     d->gate.write = false;
     if (d->left) {
+        path_in(d, "left.mdb", left, sizeof left);
+        path_in(d, "state.mdb", path, sizeof path);
+        ASSERT(rename(left, path) == 0);
+        path_in(d, "state.mdb-lock", path, sizeof path);
+        unlink(path);
         sim_free(&d->sim);
         d->sim = d->left;
         d->left = NULL;
@@ -301,11 +346,11 @@ void depot_free(struct depot **depot)
 {
     static const char *const files[] = {"state.mdb", "state.mdb-lock", "lock"};
     struct depot *d = *depot;
-    char path[80];
+    char path[PATH_ROOM];
 
     ASSERT(!d->store);
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        snprintf(path, sizeof path, "%s/%s", d->dir, files[i]);
+        path_in(d, files[i], path, sizeof path);
         unlink(path);
     }
     ASSERT(rmdir(d->dir) == 0);

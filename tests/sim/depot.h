@@ -24,7 +24,8 @@ enum depot_loss {
     DEPOT_LOSE_NOTHING /* no crash: the store is closed in good order */
 };
 
-/* settled(arg, worker) as in struct store_conf: called during depot_step() only. */
+/* settled(arg, worker) as in struct store_conf: called while depot_step() or
+ * depot_unattended() runs. */
 struct depot *depot_new(const struct fake_clock *clock, void (*settled)(void *arg, unsigned worker),
                         void *arg);
 /* Removes the folder. */
@@ -44,6 +45,9 @@ void depot_clock_set(struct depot *d, uint64_t before_ms);
 
 /* One sync, with all that follows up to the one before which the committer waits then. */
 void depot_step(struct depot *d);
+/* Calls fn, which may wait for the log, while the committer goes on by itself and nothing
+ * fails; before and afterwards all has settled. */
+void depot_unattended(struct depot *d, void (*fn)(void *arg), void *arg);
 /* The next syncs, and the next write to the log, fail with that error. */
 void depot_fault(struct depot *d, unsigned syncs, bool write, int error);
 /* Writes to the log take at most so many bytes at a time; 0: all. */

@@ -231,7 +231,7 @@ static void disk_step(struct game *g)
         depot_fault(d, pick(g, 6), pick(g, 2), pick(g, 2) ? EIO : ENOSPC);
     if (pick(g, 80) == 0)
         depot_checkpoint(d, false, DEPOT_LOSE_ALL, 0);
-    depot_step(d);
+    world_commit(g->world);
 }
 
 static void player_step(struct game *g)
@@ -502,6 +502,8 @@ void story_durable(uint64_t seed)
     limits.max_queue_messages = 100000;
     limits.receive_maximum = (uint16_t)(1 + pick(g, 60));
     limits.max_inflight = (uint16_t)(1 + pick(g, 60));
+    if (pick(g, 2))
+        limits.queue_memory_messages = 1 + pick(g, 30);
     g->world = world_new_durable(&limits);
     begin(g);
     for (unsigned i = 0; i < STEPS; i++)

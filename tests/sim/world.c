@@ -1,6 +1,7 @@
 #include "world.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
@@ -8,6 +9,8 @@
 #include "core/restore.h"
 #include "core/session.h"
 #include "core/sessions.h"
+#include "core/spill.h"
+#include "dice.h"
 #include "front/client.h"
 #include "front/desk.h"
 #include "front/entrance.h"
@@ -16,13 +19,15 @@
 #include "net/loop.h"
 #include "store/store.h"
 
-enum { STEP_MS = 250, SETTLE_MAX = 200000, BOOT_MS = 1000000 };
+enum { STEP_MS = 250, SETTLE_MAX = 200000, BOOT_MS = 1000000, READS_MOST = 256 };
 
 struct world {
     struct fake_clock clock;
     struct limits limits;
     struct depot *depot; /* NULL: nothing survives the broker */
     struct store *store;
+    struct queue_read *reads[READS_MOST]; /* asked for, and not begun */
+    unsigned read_count;
     struct broker *broker;
     struct loop *loops[WORLD_LOOPS];
     struct desk *desks[WORLD_LOOPS];
@@ -54,11 +59,39 @@ static void post_flush(void *arg, unsigned worker, struct flush_batch *batch)
     loop_post(w->loops[worker], &t->task);
 }
 
-static const struct broker_ops broker_ops = {.post_flush = post_flush};
+static void read_queue(void *arg, struct queue_read *r)
+{
+    struct world *w = arg;
+
+    ASSERT(w->read_count < READS_MOST);
+    w->reads[w->read_count++] = r;
+}
+
+static const struct broker_ops broker_ops = {.post_flush = post_flush, .read_queue = read_queue};
 
 static void turn_end(struct loop *l, void *desk)
 {
     desk_turn_end(*(struct desk **)desk);
+}
+
+/* -- What happened -- */
+
+static uint64_t fingerprint;
+
+uint64_t world_fingerprint(void)
+{
+    uint64_t taken = fingerprint;
+    fingerprint = 0;
+    return taken;
+}
+
+static void note_what_happened(const struct ledger_sum *sum)
+{
+    uint64_t counts[sizeof *sum / sizeof(uint64_t)];
+
+    memcpy(counts, sum, sizeof counts);
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+        fingerprint = dice_mix(fingerprint ^ counts[i]);
 }
 
 /* -- A broker, up and down -- */
@@ -148,6 +181,7 @@ static void broker_down(struct world *w)
     world_settle(w);
     world_ledger(w, &sum);
     ASSERT(ledger_waiting(&sum) == 0);
+    note_what_happened(&sum);
     if (w->depot)
         depot_close(w->depot);
     sys_free(&w->sys);
@@ -236,14 +270,50 @@ void world_turn(struct world *w, unsigned loop)
     fake_loop_turn(w->loops[loop]);
 }
 
-/* Something that was handed over has not settled. */
+/* What front/reader.c does on a thread of its own. */
+static void read_queues(void *arg)
+{
+    struct world *w = arg;
+
+    for (unsigned i = 0; i < w->read_count; i++)
+        queue_read_run(w->reads[i], w->broker, w->store);
+}
+
+struct read_task {
+    struct loop_task task;
+    struct queue_read *read;
+};
+
+static void read_done(struct loop_task *task, struct loop *l)
+{
+    struct read_task *t = CONTAINER_OF(task, struct read_task, task);
+
+    queue_read_done(desk_worker(desk_of(l)), t->read);
+    free(t);
+}
+
+void world_commit(struct world *w)
+{
+    depot_step(w->depot);
+    if (w->read_count == 0)
+        return;
+    depot_unattended(w->depot, read_queues, w);
+    for (unsigned i = 0; i < w->read_count; i++) {
+        struct read_task *t = xcalloc(1, sizeof *t);
+        *t = (struct read_task){.task = {.run = read_done}, .read = w->reads[i]};
+        loop_post(w->loops[queue_read_worker(t->read)], &t->task);
+    }
+    w->read_count = 0;
+}
+
+/* Something that was handed over has not settled, or is to be read back. */
 static bool unsettled(const struct world *w)
 {
     for (unsigned i = 0; w->store && i < WORLD_LOOPS; i++) {
         if (journal_backlog(w->desks[i]->w) > 0)
             return true;
     }
-    return false;
+    return w->read_count > 0;
 }
 
 void world_settle(struct world *w)
@@ -260,7 +330,7 @@ void world_settle(struct world *w)
             }
         }
         if (!busy && unsettled(w)) {
-            depot_step(w->depot);
+            world_commit(w);
             busy = true;
         }
     }

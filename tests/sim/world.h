@@ -34,7 +34,9 @@ void world_settle(struct world *w);
 void world_wait(struct world *w, uint64_t ms);
 uint64_t world_now_ms(const struct world *w);
 
-/* For steps, faults and cuts. */
+/* A step of the depot, and what was asked of the disk is read from it. */
+void world_commit(struct world *w);
+/* For faults and cuts. */
 struct depot *world_depot(struct world *w);
 /* The broker ends and another one starts on what depot_cut() noted: a crash; without it, on all
  * there is.  All wires must be hung up.  The machine is without a broker for so long; with
@@ -47,6 +49,9 @@ void world_call(struct world *w, unsigned loop, void (*fn)(void *arg), void *arg
 void world_ledger(struct world *w, struct ledger_sum *sum);
 /* The accounts balance, and what waits does stand in queues. */
 bool world_balances(struct world *w);
+
+/* Of everything that brokers counted since the last call: the same where the same happened. */
+uint64_t world_fingerprint(void);
 
 /* Sessions known and connected. */
 void world_sessions(struct world *w, uint64_t *total, uint64_t *connected);

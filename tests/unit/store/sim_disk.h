@@ -432,6 +432,16 @@ static inline void sim_tear(struct sim *to, const struct sim *from, size_t upto,
     }
 }
 
+/* Each file has dice of its own, by what it begins with and not by its number: which thread made
+ * or freed a file first does not change what becomes of it.  The first 24 bytes of a segment but
+ * for its random salt (4 bytes at 12) say which one it is. */
+static inline uint64_t sim_file_seed(const struct sim_file *f, uint64_t seed)
+{
+    for (size_t i = 0; i < 24 && i < f->size; i++)
+        seed = (seed ^ (i >= 12 && i < 16 ? 0 : f->now[i])) * 0x100000001b3ull;
+    return seed;
+}
+
 /* `to` is as the disk was while it ran; now its power goes. */
 static inline void sim_lose(struct sim *to, const struct sim *from, size_t upto, enum sim_loss loss,
                             uint64_t seed)
@@ -443,8 +453,10 @@ static inline void sim_lose(struct sim *to, const struct sim *from, size_t upto,
         struct sim_file *f = &to->files[fd];
         if (loss == SIM_LOSE_NONE)
             sim_settle_file(f);
-        else if (loss == SIM_LOSE_SECTORS)
-            sim_tear(to, from, upto, fd, &seed);
+        else if (loss == SIM_LOSE_SECTORS) {
+            uint64_t own = sim_file_seed(f, seed);
+            sim_tear(to, from, upto, fd, &own);
+        }
         memcpy(f->name, f->stable_name, sizeof f->name);
         free(f->now);
         f->now = malloc(f->stable_size ? f->stable_size : 1);
