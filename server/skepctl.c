@@ -29,6 +29,7 @@ static const struct {
     {"log-level", log_level_command, "have it log more or less"},
     {"config", config_command, "print the configuration in force"},
     {"directives", directives_command, "describe every directive of skep.conf"},
+    {"store", store_command, "check, count, compact, export, import or repair a store"},
 #ifdef SKEP_HAVE_BENCH
     {"bench", bench_main, "measure a broker"},
 #endif

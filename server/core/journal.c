@@ -255,6 +255,7 @@ void journal_away(struct worker *w, const struct session *s, uint64_t ends_ms, u
         .number = s->serial,
         .ends_ms = ends_ms == UINT64_MAX ? UINT64_MAX : store_time(w, ends_ms),
         .will_ms = will_ms ? store_time(w, will_ms) : 0,
+        .sent = s->out ? s->out->q1.fresh : 0,
     };
 
     if (session_written(w, s))

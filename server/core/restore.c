@@ -26,7 +26,8 @@ struct restore {
     uint64_t now_ms;   /* store time */
     struct session *s; /* whose parts come now */
     uint64_t tail;     /* of its queue */
-    uint32_t restored; /* entries of its queue that may have been sent */
+    uint64_t sent;     /* those below may have been sent */
+    uint32_t open;     /* entries that may be open at the client: they must not give way */
     struct shared *shared;
     uint32_t shared_count, shared_cap;
 };
@@ -138,7 +139,8 @@ static void begin_absence(struct restore *r, const struct load_session *l, struc
     struct record_away away = {.number = l->head.number,
                                .ends_ms = expiry == EXPIRY_NEVER ? UINT64_MAX
                                                                  : r->now_ms + expiry * 1000ull,
-                               .will_ms = l->has_will ? r->now_ms + l->will.delay * 1000ull : 0};
+                               .will_ms = l->has_will ? r->now_ms + l->will.delay * 1000ull : 0,
+                               .sent = l->tail};
 
     batch_away(&r->w->journal.batch, &away);
     out->end_ms = away.ends_ms == UINT64_MAX ? UINT64_MAX : mono(r, away.ends_ms);
@@ -182,7 +184,8 @@ static int on_session(void *arg, const struct load_session *l)
         sessions_restore_end(r->w, old);
     }
     r->tail = l->tail;
-    r->restored = 0;
+    r->open = 0;
+    r->sent = l->away ? l->sent : l->tail;
     r->s->will_written = l->has_will; /* also where DISCONNECT took it back */
     if (restored.will_ms)
         give_will(r->s, &l->will);
@@ -235,7 +238,7 @@ static bool may_have_been_sent(const struct restore *r, const struct load_entry 
         return true;
     /* At QoS 1 a message that has expired is not sent again; at QoS 2 its id may be in use. */
     bool expired = e->message.expires_ms && e->message.expires_ms <= r->now_ms;
-    return r->restored < r->w->limits->max_inflight && !(expired && e->target.qos == 1);
+    return e->target.counter < r->sent && !(expired && e->target.qos == 1);
 }
 
 static int on_entry(void *arg, const struct load_entry *e)
@@ -256,10 +259,11 @@ static int on_entry(void *arg, const struct load_entry *e)
                        .retain = e->target.retain,
                        .state = e->released ? ENTRY_RELEASED : ENTRY_WAITING,
                        .restored = sent};
-    r->restored += sent;
-    if (sent)
+    if (sent && (e->released || e->target.qos == 2 || r->open < r->w->limits->max_inflight)) {
         out->q1.fresh = out->q1.tail;
-    else if (gap) /* what is DONE lies below `fresh` */
+        r->open++;
+    }
+    if (gap && out->q1.fresh <= e->target.counter) /* what is DONE lies below `fresh` */
         out->q1.fresh = e->target.counter;
     if (m)
         out->q1_bytes += message_size(m);
@@ -273,9 +277,10 @@ static int on_rest(void *arg, uint64_t session, uint64_t first, uint64_t count)
 {
     struct restore *r = arg;
     struct outbox *out = r->s->out;
-    uint64_t here = fifo_waiting(&out->q1) + r->restored;
+    uint64_t here = out->q1.tail - out->q1.head;
 
     spill_restore(r->s, first, count, r->tail, here ? out->q1_bytes / here * count : 0);
+    out->spill->sent = r->sent;
     COUNT_N(r->w, routed, count);
     r->stats->messages += count;
     return 0;

@@ -2,9 +2,10 @@
  * QoS 2 ids and queues, and the retained messages.
  *
  * Messages return at their counters, so that packet ids are what the clients know them as.
- * Nobody wrote down what had been sent: the first of each queue, as many as a client may have in
- * flight, go out with DUP.  A session whose client was connected when the last process ended
- * is away from now on, and its will is due as if the connection had broken now. */
+ * What was sent is written down when a client goes away; all that waited for one that was
+ * connected to the end may have been, and goes out with DUP.  A session whose client was connected
+ * when the last process ended is away from now on, and its will is due as if the connection had
+ * broken now. */
 #ifndef SKEP_CORE_RESTORE_H
 #define SKEP_CORE_RESTORE_H
 

@@ -20,6 +20,7 @@ struct queue_read {
     struct session *session; /* pinned */
     uint64_t number;
     uint64_t from, upto; /* counters: where to begin, where the disk's part ends */
+    uint64_t sent;       /* as in struct spill */
     uint32_t most;
     bool fold; /* the tables may not have it yet */
     unsigned worker;
@@ -228,6 +229,7 @@ static void ask(struct worker *w, struct session *s)
         .session = s,
         .number = s->serial,
         .from = sp->from,
+        .sent = sp->sent,
         .upto = ready && sp->folded < sp->last.head ? sp->folded : sp->last.head,
         .most = room < READ_MOST ? (uint32_t)room : READ_MOST,
         .fold = !ready,
@@ -287,7 +289,8 @@ static int keep_result(void *arg, const struct load_entry *e)
                                                    .sub_id = e->target.sub_id,
                                                    .qos = e->target.qos & 3,
                                                    .retain = e->target.retain,
-                                                   .state = ENTRY_WAITING}};
+                                                   .state = ENTRY_WAITING,
+                                                   .restored = e->target.counter < r->sent}};
     return 0;
 }
 

@@ -29,6 +29,7 @@ struct spill {
     uint64_t count;      /* messages on the disk; there may be fewer than counters */
     uint64_t disk_bytes; /* of them, as message_size() counts; about, after a restart */
     uint64_t last_bytes;
+    uint64_t sent;   /* those below may have been sent by an earlier process */
     uint64_t folded; /* the store's tables have everything below this counter */
     bool reading;    /* a slice is under way */
 };

@@ -12,5 +12,6 @@ int stop_command(int argc, char **argv);
 int log_level_command(int argc, char **argv);
 int config_command(int argc, char **argv);
 int directives_command(int argc, char **argv);
+int store_command(int argc, char **argv);
 
 #endif

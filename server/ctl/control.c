@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "ctl/link.h"
+#include "ctl/place.h"
 
 enum { ANSWER_MAX = 64 * 1024 * 1024 };
 
@@ -27,34 +28,17 @@ struct control_link {
     uint32_t timeout_ms;
 };
 
-/* The socket of the source tree this program was built in (TREE/build/PRESET/bin/skepctl). */
-static bool tree_socket(char out[PATH_MAX])
-{
-    char probe[PATH_MAX + 32], tree[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", tree, sizeof tree - 1);
-
-    if (n <= 0)
-        return false;
-    tree[n] = '\0';
-    for (int up = 0; up < 4; up++) {
-        char *slash = strrchr(tree, '/');
-
-        if (!slash)
-            return false;
-        *slash = '\0';
-    }
-    snprintf(probe, sizeof probe, "%s/server/LAYERS", tree);
-    snprintf(out, PATH_MAX, "%.*s/data/control.sock", PATH_MAX - 32, tree);
-    return access(probe, R_OK) == 0;
-}
-
 /* The first place where there is a socket; out is the last one looked at when there is none. */
 static bool socket_find(char out[PATH_MAX])
 {
     static const char *const places[] = {"/run/skep/control.sock", "/var/lib/skep/control.sock"};
+    char data[PATH_MAX];
 
-    if (tree_socket(out) && access(out, F_OK) == 0)
-        return true;
+    if (place_tree_data(data)) {
+        snprintf(out, PATH_MAX, "%.*s/control.sock", PATH_MAX - 32, data);
+        if (access(out, F_OK) == 0)
+            return true;
+    }
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         snprintf(out, PATH_MAX, "%s", places[i]);
         if (access(out, F_OK) == 0)

@@ -100,6 +100,29 @@ static void print_uptime(double seconds)
         printf(" %lu s", s);
 }
 
+static void print_store(const cJSON *store)
+{
+    char settling[96] = "";
+
+    if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(store, "on"))) {
+        printf("%-20s off: nothing survives a restart\n", "store");
+        return;
+    }
+    if (number_of(store, "unsynced_bytes") > 0)
+        snprintf(settling, sizeof settling, ", %.0f bytes not on the disk yet",
+                 number_of(store, "unsynced_bytes"));
+    printf("%-20s sync %s, %.0f syncs%s\n", "store", text_of(store, "sync"),
+           number_of(store, "syncs"), settling);
+    printf("%-20s %.0f bytes since the last checkpoint, %.0f files in use, %.0f spare\n", "log",
+           number_of(store, "log_bytes"), number_of(store, "segments"),
+           number_of(store, "spare_segments"));
+    printf("%-20s %.0f, %.0f failed\n", "checkpoints", number_of(store, "checkpoints"),
+           number_of(store, "checkpoint_failures"));
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(store, "refusing")))
+        printf("%-20s the disk takes nothing: %s; what must survive is refused\n", "NOT READY",
+               text_of(store, "why"));
+}
+
 static void print_status(const cJSON *answer)
 {
     static const struct {
@@ -129,6 +152,7 @@ static void print_status(const cJSON *answer)
     }
     for (size_t i = 0; i < ARRAY_LEN(figures); i++)
         printf("%-20s %.0f\n", figures[i].label, number_of(answer, figures[i].name));
+    print_store(cJSON_GetObjectItemCaseSensitive(answer, "store"));
 }
 
 int status_command(int argc, char **argv)

@@ -213,10 +213,9 @@ static bool write_received(struct client *c, uint16_t packet_id, bool added,
     return routed->written || !right;
 }
 
-static void publish_qos2(struct client *c, const struct mqtt_publish *p)
+static void publish_qos2(struct client *c, const struct mqtt_publish *p, struct routed *routed)
 {
     struct session *s = c->session;
-    struct routed routed;
 
     if (!s->received)
         s->received = xcalloc(1, sizeof *s->received);
@@ -224,18 +223,18 @@ static void publish_qos2(struct client *c, const struct mqtt_publish *p)
         put_ack(c, MQTT_PUBREC, p->packet_id, 0, false);
         return;
     }
-    uint8_t reason = route(c, p, &routed);
+    uint8_t reason = route(c, p, routed);
     bool added = reason < 0x80 || c->version != MQTT_50;
     if (added)
         idset_add(s->received, p->packet_id);
-    bool waits = write_received(c, p->packet_id, added, &routed);
+    bool waits = write_received(c, p->packet_id, added, routed);
     put_ack(c, MQTT_PUBREC, p->packet_id, reason, waits); /* [MQTT-4.3.3-8] [MQTT-4.3.3-9] */
 }
 
 void client_publish(struct client *c, const struct mqtt_frame *frame)
 {
     struct mqtt_publish p;
-    struct routed routed;
+    struct routed routed = {0};
     int err = mqtt_decode_publish(frame, c->version, false, &p);
 
     if (LIKELY(!err) && UNLIKELY((err = check_publish(c, &p)) != 0)) {
@@ -253,7 +252,7 @@ void client_publish(struct client *c, const struct mqtt_frame *frame)
         uint8_t reason = route(c, &p, &routed);
         put_ack(c, MQTT_PUBACK, p.packet_id, reason, routed.written);
     } else {
-        publish_qos2(c, &p);
+        publish_qos2(c, &p, &routed);
     }
     meter(c, frame->size);
     if (UNLIKELY(atomic_load_explicit(&c->desk->w->broker->pressure, memory_order_relaxed) ||

@@ -13,28 +13,27 @@
 #include "base/mem.h"
 #include "base/qsbr.h"
 #include "core/broker.h"
-#include "core/restore.h"
 #include "core/retained.h"
 #include "core/session.h"
 #include "core/sessions.h"
 #include "core/spill.h"
+#include "front/backup.h"
 #include "front/client.h"
 #include "front/desk.h"
 #include "front/entrance.h"
 #include "front/hooks.h"
 #include "front/reader.h"
+#include "front/storage.h"
 #include "front/sys.h"
-#include "store/store.h"
 
 enum {
     CLOSE_WAIT_MS = 2000,
-    SEGMENTS_LEAST = 4,  /* of the log to a checkpoint */
     HEAP_KEEP = 4 << 20, /* free memory the allocator may hold on to at the top of a heap */
 };
 
 struct server {
     struct broker *broker;
-    struct store *store; /* NULL: in memory only */
+    struct storage *storage; /* NULL: in memory only */
     struct reader *reader;
     struct qsbr_slot slot; /* the main thread's; offline but while it changes things */
     struct door door;
@@ -231,79 +230,26 @@ fail:
     return err;
 }
 
-/* -- The store -- */
+/* -- The start -- */
 
-static void store_settles(void *server, unsigned worker)
+static int open_storage(struct server *s, const struct server_conf *conf, char *why,
+                        size_t why_size)
 {
-    struct server *s = server;
-
-    desk_settled(s->desks[worker]);
-}
-
-static void store_refuses(void *server, const char *why)
-{
-    if (why)
-        log_error("store",
-                  "the disk takes nothing: %s; what must survive is refused, all else goes on",
-                  why);
-    else
-        log_info("store", "the disk works again: everything is accepted");
-}
-
-/* On the first desk's worker, whose thread does not run yet. */
-static int take_up(struct server *s, char *why, size_t why_size)
-{
-    struct worker *w = s->desks[0]->w;
-    uint64_t begun = clock_mono_ms();
-    struct restore_stats stats;
-
-    qsbr_online(w->slot);
-    worker_turn_begin(w, begun);
-    int err = restore_run(w, s->store, &stats, why, why_size);
-    qsbr_quiescent(w->slot);
-    qsbr_offline(w->slot);
-    if (!err)
-        log_info("store",
-                 "%llu sessions with %llu subscriptions and %llu messages, %llu retained messages, "
-                 "in %llu ms",
-                 (unsigned long long)stats.sessions, (unsigned long long)stats.subscriptions,
-                 (unsigned long long)stats.messages, (unsigned long long)stats.retained,
-                 (unsigned long long)(clock_mono_ms() - begun));
-    return err;
-}
-
-static int open_store(struct server *s, const struct server_conf *conf, char *why, size_t why_size)
-{
-    struct store_conf store = {.dir = conf->store_dir,
-                               .sync = conf->sync,
-                               .interval_ms = conf->sync_interval_ms,
-                               .checkpoint_bytes = conf->checkpoint_bytes,
-                               .settled = store_settles,
-                               .refusing = store_refuses,
-                               .arg = s};
     int err;
 
     if (!conf->store_dir)
         return 0;
-    if (conf->checkpoint_bytes && conf->checkpoint_bytes / SEGMENTS_LEAST < WAL_SEGMENT_BYTES)
-        store.segment_bytes = conf->checkpoint_bytes / SEGMENTS_LEAST;
-    if ((err = store_open(&s->store, &store, why, why_size)) < 0)
-        return err;
-    s->broker->store_offset_ms = store_clock_offset_ms(s->store);
-    if ((err = take_up(s, why, why_size)) < 0)
-        return err;
-    s->reader = reader_start(s->broker, s->store, carry_back, s);
-    for (unsigned i = 0; i < s->threads; i++)
-        s->desks[i]->w->journal.store = s->store;
-    journal_submit(s->desks[0]->w); /* before another loop can say more of the same sessions */
-    return 0;
+    err = storage_open(&s->storage, conf, s->broker, s->desks, why, why_size);
+    if (!err)
+        s->reader = reader_start(s->broker, storage_store(s->storage), carry_back, s);
+    return err;
 }
 
 int server_start(struct server *s, const struct server_conf *conf, char *why, size_t why_size)
 {
-    int store_err = open_store(s, conf, why, why_size);
-    if (store_err < 0)
-        return store_err;
+    int storage_err = open_storage(s, conf, why, why_size);
+    if (storage_err < 0)
+        return storage_err;
     for (unsigned i = 0; i < s->threads; i++) {
         int err = loop_start(s->loops[i]);
         if (err < 0) {
@@ -504,10 +450,7 @@ void server_free(struct server **server)
     if (s->running)
         stop_running(s);
     reader_stop(&s->reader);
-    if (store_close(&s->store) < 0)
-        log_error("store",
-                  "the log could not be written to its end: what the disk refused is lost, "
-                  "none of it was acknowledged");
+    storage_close(&s->storage);
     while (s->entrance_count > 0)
         entrance_shut(s, 0);
     sys_free(&s->sys);
@@ -579,4 +522,30 @@ void server_stats(const struct server *s, struct server_stats *out)
         .bytes_in = sum.bytes_received,
         .bytes_out = sum.bytes_sent,
     };
+}
+
+/* -- The store -- */
+
+void server_store_stats(const struct server *s, struct server_store_stats *out)
+{
+    if (s->storage)
+        storage_stats(s->storage, out);
+    else
+        *out = (struct server_store_stats){.on = false};
+}
+
+int server_backup(struct server *s, const char *dir, char *why, size_t why_size)
+{
+    if (s->storage)
+        return backups_begin(storage_backups(s->storage), dir, why, why_size);
+    snprintf(why, why_size, "the store is off: there is nothing to back up");
+    return ERR_NOT_FOUND;
+}
+
+void server_backup_stats(const struct server *s, struct server_backup_stats *out)
+{
+    if (s->storage)
+        backups_stats(storage_backups(s->storage), out);
+    else
+        *out = (struct server_backup_stats){.number = 0};
 }

@@ -5,7 +5,7 @@
  *                      served from here on
  *     server_reload    swaps limits, policies, certificates and listeners; all or nothing
  *     server_drain     stops accepting, tells every client (MQTT 5: 0x8B) and lets go
- *     server_free      stops the loops and frees
+ *     server_free      stops the loops, waits for a backup and frees
  *
  * Everything here is called on the main thread.  The conf and all it points to is
  * borrowed until the call returns. */
@@ -81,5 +81,38 @@ void server_stats(const struct server *s, struct server_stats *out);
 
 /* The whole ledger, summed over the loops. */
 void server_ledger(const struct server *s, struct ledger_sum *out);
+
+/* -- The store -- */
+
+enum { SERVER_WHY = 512 }; /* bytes of a reason in one line */
+
+struct server_store_stats {
+    bool on; /* false: nothing else means anything */
+    enum wal_sync sync;
+    uint64_t log_bytes;       /* that no checkpoint has yet: what a start would replay */
+    uint64_t unsettled_bytes; /* of them, what may not be acknowledged yet */
+    uint64_t unsynced_bytes;  /* of them, what is not known to be on the disk */
+    unsigned segments, spare_segments;
+    uint64_t checkpoints, checkpoint_failures; /* since the start */
+    uint64_t syncs, write_failures;            /* the same */
+    bool refusing;        /* the disk takes nothing: what must survive is refused, */
+    char why[SERVER_WHY]; /* for this reason */
+};
+void server_store_stats(const struct server *s, struct server_store_stats *out);
+
+/* Begins a backup into `dir`, an absolute path, and returns: a thread of its own makes it (see
+ * store_backup()).  One at a time.  ERR_EXISTS, or ERR_NOT_FOUND when the store is off, with a
+ * line in `why`. */
+int server_backup(struct server *s, const char *dir, char *why, size_t why_size);
+
+/* The backup that was begun last. */
+struct server_backup_stats {
+    uint64_t number; /* counted from 1; 0: none was begun */
+    const char *dir; /* valid until the next one begins */
+    bool running, failed;
+    char why[SERVER_WHY]; /* if it failed */
+    uint64_t took_ms;     /* so far, or as a whole */
+};
+void server_backup_stats(const struct server *s, struct server_backup_stats *out);
 
 #endif

@@ -17,6 +17,7 @@
 #include "core/sessions.h"
 #include "front/client.h"
 #include "front/desk.h"
+#include "store/store.h"
 
 enum { TICK_MS = 250, LOADS = 3, TRIM_CLIENTS = 1000 };
 
@@ -94,6 +95,26 @@ static void watch_memory(struct sys *sys, uint64_t limit)
         log_warn("front", "memory above the limit of %" PRIu64 " bytes: publishers wait", limit);
     else
         log_info("front", "memory below the limit again: publishers are served");
+}
+
+/* One sum a tick instead of a counter that all threads would share. */
+static void watch_queues(struct sys *sys, uint64_t most)
+{
+    struct ledger_sum sum;
+    bool is = false, was = atomic_load(&sys->broker->crowded);
+
+    if (most) {
+        broker_ledger(sys->broker, &sum);
+        is = ledger_waiting(&sum) >= most;
+    }
+    if (is == was)
+        return;
+    atomic_store(&sys->broker->crowded, is);
+    if (is)
+        log_warn("front", "%" PRIu64 " messages wait in queues, the most allowed: queues count as full",
+                 ledger_waiting(&sum));
+    else
+        log_info("front", "queues have room again");
 }
 
 /* After a storm the allocator holds on to what the clients that left had used.  Once half
@@ -190,6 +211,17 @@ static void put_messages(struct sys *sys, const struct ledger_sum *sum)
     put_number(sys, "subscriptions/count", subs_stats(sys->broker->subs).subscriptions);
 }
 
+static void put_store(struct sys *sys)
+{
+    struct store *store = sys->desk->w->journal.store;
+
+    if (!store)
+        return;
+    struct store_stats st = store_stats(store);
+    put_number(sys, "store/log/bytes", st.log.end - st.applied);
+    put_number(sys, "store/refusing", store_refusing(store));
+}
+
 static void put_ledger_line(void *arg, const char *name, uint64_t value)
 {
     char topic[96];
@@ -210,6 +242,7 @@ static void publish_all(struct sys *sys, uint64_t now_ms)
     put(sys, "uptime", uptime);
     put_clients(sys, &sum);
     put_messages(sys, &sum);
+    put_store(sys);
     put_load(sys, &sys->loads[LOAD_MESSAGES_IN], ledger_received(&sum), minutes);
     put_load(sys, &sys->loads[LOAD_MESSAGES_OUT], sum.sent_publishes, minutes);
     put_load(sys, &sys->loads[LOAD_BYTES_IN], sum.bytes_received, minutes);
@@ -229,6 +262,7 @@ static void on_tick(void *arg, struct wheel_timer *timer)
 
     bool more = broker_tick(w);
     watch_memory(sys, w->limits->memory_limit);
+    watch_queues(sys, w->limits->max_queued_messages);
     give_back(sys);
     if (interval &&
         (sys->published_ms == sys->started_ms || w->now_ms - sys->published_ms >= interval))

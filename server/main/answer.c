@@ -44,10 +44,42 @@ static void add_figures(const struct daemon *d, cJSON *answer)
     cJSON_AddNumberToObject(answer, "bytes_out", (double)st.bytes_out);
 }
 
+static const char *sync_name(enum wal_sync sync)
+{
+    static const char *const names[] = {
+        [WAL_SYNC_ALWAYS] = "always", [WAL_SYNC_INTERVAL] = "interval", [WAL_SYNC_NONE] = "none"};
+
+    return names[sync];
+}
+
+static void add_store(cJSON *answer, const struct server_store_stats *st)
+{
+    cJSON *o = cJSON_AddObjectToObject(answer, "store");
+
+    cJSON_AddBoolToObject(o, "on", st->on);
+    if (!st->on)
+        return;
+    cJSON_AddStringToObject(o, "sync", sync_name(st->sync));
+    cJSON_AddNumberToObject(o, "log_bytes", (double)st->log_bytes);
+    cJSON_AddNumberToObject(o, "unsettled_bytes", (double)st->unsettled_bytes);
+    cJSON_AddNumberToObject(o, "unsynced_bytes", (double)st->unsynced_bytes);
+    cJSON_AddNumberToObject(o, "segments", st->segments);
+    cJSON_AddNumberToObject(o, "spare_segments", st->spare_segments);
+    cJSON_AddNumberToObject(o, "checkpoints", (double)st->checkpoints);
+    cJSON_AddNumberToObject(o, "checkpoint_failures", (double)st->checkpoint_failures);
+    cJSON_AddNumberToObject(o, "syncs", (double)st->syncs);
+    cJSON_AddNumberToObject(o, "write_failures", (double)st->write_failures);
+    cJSON_AddBoolToObject(o, "refusing", st->refusing);
+    if (st->refusing)
+        cJSON_AddStringToObject(o, "why", st->why);
+}
+
 static void answer_status(struct daemon *d, const cJSON *request, cJSON *answer)
 {
     const char *config = d->options->origin.path;
+    struct server_store_stats store;
 
+    server_store_stats(d->server, &store);
     answer_version(d, request, answer);
     cJSON_AddNumberToObject(answer, "uptime_s", (double)((clock_mono_ms() - d->started_ms) / 1000));
     cJSON_AddStringToObject(answer, "config", config ? config : "built-in defaults");
@@ -55,8 +87,10 @@ static void answer_status(struct daemon *d, const cJSON *request, cJSON *answer)
     cJSON_AddNumberToObject(answer, "threads", d->settings->server.threads);
     cJSON_AddStringToObject(answer, "log_level", log_level_name(log_level_get()));
     cJSON_AddStringToObject(answer, "state", d->state == DAEMON_RUNNING ? "running" : "stopping");
+    cJSON_AddBoolToObject(answer, "ready", d->state == DAEMON_RUNNING && !store.refusing);
     add_listeners(d, answer);
     add_figures(d, answer);
+    add_store(answer, &store);
 }
 
 static void add_counter(void *answer, const char *name, uint64_t value)
@@ -135,6 +169,44 @@ static void answer_config(struct daemon *d, const cJSON *request, cJSON *answer)
     free(text);
 }
 
+/* -- Backups -- */
+
+static void answer_backup(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    const char *dir = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(request, "dir"));
+    struct server_backup_stats st;
+    char why[SERVER_WHY];
+
+    if (!dir || dir[0] != '/')
+        control_refuse(answer, "\"dir\" is where the backup is to be, from / on");
+    else if (d->state != DAEMON_RUNNING)
+        control_refuse(answer, "Skep is stopping");
+    else if (server_backup(d->server, dir, why, sizeof why) < 0)
+        control_refuse(answer, why);
+    else {
+        server_backup_stats(d->server, &st);
+        cJSON_AddNumberToObject(answer, "number", (double)st.number);
+    }
+}
+
+static void answer_backup_status(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    struct server_backup_stats st;
+
+    server_backup_stats(d->server, &st);
+    cJSON_AddNumberToObject(answer, "number", (double)st.number);
+    if (st.number == 0)
+        return;
+    cJSON_AddStringToObject(answer, "dir", st.dir);
+    cJSON_AddStringToObject(answer, "state",
+                            st.running  ? "running"
+                            : st.failed ? "failed"
+                                        : "done");
+    cJSON_AddNumberToObject(answer, "took_ms", (double)st.took_ms);
+    if (st.failed)
+        cJSON_AddStringToObject(answer, "why", st.why);
+}
+
 static void answer_stop(struct daemon *d, const cJSON *request, cJSON *answer)
 {
     daemon_stop(d);
@@ -146,9 +218,11 @@ void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *ans
         const char *cmd;
         void (*fn)(struct daemon *d, const cJSON *request, cJSON *answer);
     } commands[] = {
-        {"version", answer_version}, {"status", answer_status}, {"clients", answer_clients},
-        {"ledger", answer_ledger},   {"reload", answer_reload}, {"log-level", answer_log_level},
+        {"version", answer_version}, {"status", answer_status},
+        {"clients", answer_clients}, {"ledger", answer_ledger},
+        {"reload", answer_reload},   {"log-level", answer_log_level},
         {"config", answer_config},   {"stop", answer_stop},
+        {"backup", answer_backup},   {"backup-status", answer_backup_status},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
@@ -157,6 +231,6 @@ void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *ans
             return;
         }
     control_refuse(
-        answer,
-        "unknown cmd: it is version, status, ledger, clients, reload, log-level, config or stop");
+        answer, "unknown cmd: it is version, status, ledger, clients, reload, log-level, config, "
+                "backup, backup-status or stop");
 }

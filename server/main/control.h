@@ -7,10 +7,13 @@
  *     {"cmd":"status"}                  {"ok":true,"version":"0.1.0","pid":1,"uptime_s":5,
  *                                        "config":"/etc/skep/skep.conf","data_dir":"...",
  *                                        "threads":2,"log_level":"info","state":"running",
+ *                                        "ready":true,
  *                                        "listeners":[{"name":"mqtt","address":"127.0.0.1:1883"}],
  *                                        "connections":0,"sessions":0,"subscriptions":0,
  *                                        "retained":0,"messages_in":0,"messages_out":0,
- *                                        "messages_dropped":0,"bytes_in":0,"bytes_out":0}
+ *                                        "messages_dropped":0,"bytes_in":0,"bytes_out":0,
+ *                                        "store":{"on":true,"sync":"always","log_bytes":0,
+ *                                        "refusing":false,...}}: struct server_store_stats
  *     {"cmd":"ledger"}                  {"ok":true,"bytes_received":0,...,"waiting":0}: the
  *                                        counters below $SYS/broker/ledger/
  *     {"cmd":"clients"}                 {"ok":true,"connections":0}
@@ -19,6 +22,10 @@
  *     {"cmd":"reload","plan":true}      the same, and nothing is changed
  *     {"cmd":"log-level","level":"debug"}  {"ok":true,"level":"debug"}; without level: tells it
  *     {"cmd":"config"}                  {"ok":true,"text":"..."}: what skep -T prints
+ *     {"cmd":"backup","dir":"/..."}     {"ok":true,"number":1}: it is being made
+ *     {"cmd":"backup-status"}           {"ok":true,"number":1,"dir":"/...","state":"done",
+ *                                        "took_ms":5}; "running", or "failed" with "why";
+ *                                        number 0 and nothing else: there was none
  *     {"cmd":"stop"}                    {"ok":true}; Skep then drains and ends
  *
  * What fails is answered {"ok":false,"error":"one line","messages":[...]}.  Members may be

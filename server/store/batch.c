@@ -170,11 +170,12 @@ void batch_end(struct batch *b, uint64_t session)
 
 void batch_away(struct batch *b, const struct record_away *away)
 {
-    uint8_t *p = begin(b, RECORD_AWAY, 0, 24);
+    uint8_t *p = begin(b, RECORD_AWAY, 0, 32);
 
     p = put_u64(p, away->number);
     p = put_u64(p, away->ends_ms);
-    put_u64(p, away->will_ms);
+    p = put_u64(p, away->will_ms);
+    put_u64(p, away->sent);
 }
 
 static void put_sub(struct batch *b, unsigned type, const struct record_sub *sub)

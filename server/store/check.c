@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "store/fold.h"
+#include "store/load.h"
 #include "store/replay.h"
 
 enum { PATH_MOST = 4096, COPY = 256 * 1024 };
@@ -110,10 +111,11 @@ static int check_tables(struct looked *l, struct check_report *out)
     for (int t = 0; !err && t < TABLES; t++)
         err = tables_each(txn, (enum table)t, STR_NONE, count_value, &out->values[t]);
     tables_abort(&txn);
-    if (err) {
-        out->tables_damaged = err == ERR_DAMAGED;
+    if (err)
         snprintf(l->why, l->why_size, "%s/state.mdb: %s", l->dir, tables_why());
-    }
+    else
+        err = load_tables(l->tables, &(struct loader){.arg = NULL}, l->why, l->why_size);
+    out->tables_damaged = err == ERR_DAMAGED;
     return err;
 }
 

@@ -22,7 +22,7 @@ enum session_part {
     SESSION_HEAD, /* body of RECORD_SESSION */
     SESSION_AWAY, /* body of RECORD_AWAY; absent: its client was connected */
     SESSION_WILL, /* body of RECORD_WILL */
-    SESSION_TAIL, /* u64: counters below this have been used; u64: entries in its queue */
+    SESSION_TAIL, /* struct session_tail */
 };
 
 /* First byte of a queue entry's value. */
@@ -33,9 +33,22 @@ enum queue_kind {
     QUEUE_OWN,      /* target, message */
 };
 
+/* Value of SESSION_TAIL. */
+struct session_tail {
+    uint64_t next;   /* counters below this have been used */
+    uint64_t queued; /* entries in its queue */
+};
+
 enum { SESSION_TAIL_SIZE = 16 };
 
-enum { QUEUE_TARGET = 8 }; /* sub_id u32, share u16, qos u8, retain u8 */
+void session_tail_put(uint8_t out[SESSION_TAIL_SIZE], struct session_tail tail);
+/* ERR_DAMAGED when it is none. */
+int session_tail_get(struct str value, struct session_tail *out);
+
+enum { QUEUE_HEAD = 9 }; /* kind u8; of the target sub_id u32, share u16, qos u8, retain u8 */
+
+/* The first QUEUE_HEAD bytes of a queue entry's value; returns their end. */
+uint8_t *queue_head_put(uint8_t *p, enum queue_kind kind, const struct record_target *target);
 
 struct fold;
 

@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "store/fold_impl.h"
-#include "store/octets.h"
 
 enum { PAUSE_EVERY = 256 };
 
@@ -90,7 +89,7 @@ static int apply_tail(struct applying *a, struct fold_session *s)
     struct table_key key = fold_number_key(s->number);
     struct str there;
     uint8_t value[SESSION_TAIL_SIZE];
-    uint64_t tail = 0, queued = 0;
+    struct session_tail tail = {0};
     int err;
 
     if (!s->known || s->ended || (s->tail == 0 && s->queued == 0))
@@ -99,14 +98,14 @@ static int apply_tail(struct applying *a, struct fold_session *s)
     err = tables_get(a->txn, TABLE_SESSIONS, key_str(&key), &there);
     if (err && err != ERR_NOT_FOUND)
         return err;
-    if (!err && there.len == SESSION_TAIL_SIZE) {
-        tail = get_u64((const uint8_t *)there.ptr);
-        queued = get_u64((const uint8_t *)there.ptr + 8);
-    }
-    if (s->tail <= tail && s->queued == 0)
+    if (!err && (err = session_tail_get(there, &tail)) < 0)
+        return err;
+    if (s->tail <= tail.next && s->queued == 0)
         return 0;
-    put_u64(value, s->tail > tail ? s->tail : tail);
-    put_u64(value + 8, queued + (uint64_t)s->queued);
+    if (s->tail > tail.next)
+        tail.next = s->tail;
+    tail.queued += (uint64_t)s->queued;
+    session_tail_put(value, tail);
     return tables_put(a->txn, TABLE_SESSIONS, key_str(&key),
                       (struct str){(char *)value, sizeof value});
 }

@@ -6,7 +6,7 @@
 #include "store/fold_impl.h"
 #include "store/octets.h"
 
-enum { VALUE_HEAD = 1 + QUEUE_TARGET, VALUE_QOS = 7 };
+enum { VALUE_QOS = 7 };
 
 struct table_key fold_number_key(uint64_t number)
 {
@@ -14,6 +14,32 @@ struct table_key fold_number_key(uint64_t number)
 
     key_u64(&key, number);
     return key;
+}
+
+/* -- Values -- */
+
+void session_tail_put(uint8_t out[SESSION_TAIL_SIZE], struct session_tail tail)
+{
+    put_u64(put_u64(out, tail.next), tail.queued);
+}
+
+int session_tail_get(struct str value, struct session_tail *out)
+{
+    if (value.len != SESSION_TAIL_SIZE)
+        return ERR_DAMAGED;
+    out->next = get_u64((const uint8_t *)value.ptr);
+    out->queued = get_u64((const uint8_t *)value.ptr + 8);
+    return 0;
+}
+
+uint8_t *queue_head_put(uint8_t *p, enum queue_kind kind, const struct record_target *target)
+{
+    *p++ = (uint8_t)kind;
+    p = put_u32(p, target->sub_id);
+    p = put_u16(p, target->share);
+    *p++ = target->qos;
+    *p++ = target->retain;
+    return p;
 }
 
 /* -- Shared messages -- */
@@ -69,8 +95,8 @@ unsigned fold_queue_kind(struct str value)
 
 uint64_t fold_shared_message(struct str value)
 {
-    bool shared = value.len == VALUE_HEAD + 8 && fold_queue_kind(value) == QUEUE_SHARED;
-    return shared ? get_u64((const uint8_t *)value.ptr + VALUE_HEAD) : 0;
+    bool shared = value.len == QUEUE_HEAD + 8 && fold_queue_kind(value) == QUEUE_SHARED;
+    return shared ? get_u64((const uint8_t *)value.ptr + QUEUE_HEAD) : 0;
 }
 
 /* The entry whose value this is goes. */
@@ -85,18 +111,14 @@ static int value_forget(struct applying *a, struct str value)
 static struct str entry_value(struct applying *a, const struct fold_entry *e)
 {
     const struct fold_message *m = e->message;
-    size_t need = VALUE_HEAD + (m ? m->bytes.len : 0) + 8;
+    size_t need = QUEUE_HEAD + (m ? m->bytes.len : 0) + 8;
 
     if (need > a->value_cap) {
         a->value_cap = need * 2;
         a->value = xrealloc(a->value, a->value_cap);
     }
-    uint8_t *p = a->value;
-    *p++ = !m ? QUEUE_RELEASED : m->stored ? QUEUE_SHARED : QUEUE_OWN;
-    p = put_u32(p, e->target.sub_id);
-    p = put_u16(p, e->target.share);
-    *p++ = e->target.qos;
-    *p++ = e->target.retain;
+    enum queue_kind kind = !m ? QUEUE_RELEASED : m->stored ? QUEUE_SHARED : QUEUE_OWN;
+    uint8_t *p = queue_head_put(a->value, kind, &e->target);
     if (m)
         p = m->stored ? put_u64(p, m->lsn) : put_str(p, m->bytes);
     return (struct str){(char *)a->value, (size_t)(p - a->value)};
@@ -105,14 +127,14 @@ static struct str entry_value(struct applying *a, const struct fold_entry *e)
 /* A RELEASE that waits for its message: nothing but that is known. */
 static bool released_only(struct str value)
 {
-    return value.len == VALUE_HEAD && fold_queue_kind(value) == QUEUE_RELEASED &&
+    return value.len == QUEUE_HEAD && fold_queue_kind(value) == QUEUE_RELEASED &&
            value.ptr[VALUE_QOS] == 0;
 }
 
 /* The value's target, without the message. */
 static int put_released(struct applying *a, struct str key, struct str value)
 {
-    uint8_t bytes[VALUE_HEAD];
+    uint8_t bytes[QUEUE_HEAD];
 
     memcpy(bytes, value.ptr, sizeof bytes);
     bytes[0] = QUEUE_RELEASED;
@@ -174,7 +196,7 @@ static int add_over(struct applying *a, struct fold_entry *e, struct str key)
 static int add_released(struct applying *a, struct fold_entry *e, struct str key)
 {
     struct str value = entry_value(a, e), there;
-    uint8_t kept[VALUE_HEAD];
+    uint8_t kept[QUEUE_HEAD];
     int err = tables_add(a->txn, TABLE_QUEUE, key, value, &there);
 
     if (err != ERR_EXISTS) {
@@ -183,7 +205,7 @@ static int add_released(struct applying *a, struct fold_entry *e, struct str key
     }
     if (fold_queue_kind(there) == QUEUE_DONE)
         return 0;
-    if (there.len < VALUE_HEAD)
+    if (there.len < QUEUE_HEAD)
         return ERR_DAMAGED;
     memcpy(kept, there.ptr, sizeof kept);
     if ((err = value_forget(a, there)) < 0)

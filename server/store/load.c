@@ -6,7 +6,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "store/fold.h"
-#include "store/octets.h"
 #include "store/queue.h"
 
 enum { PROGRESS_MS = 2000, WORTH_SAYING_MS = 100, LOOK_EVERY = 256, ENOUGH = 1 };
@@ -127,6 +126,7 @@ static int hand_out(struct loading *l)
 
 static int session_part(struct load_session *s, unsigned part, struct str value)
 {
+    struct session_tail tail;
     struct record_body body;
     int err = 0;
 
@@ -134,12 +134,13 @@ static int session_part(struct load_session *s, unsigned part, struct str value)
         s->away = true;
         s->ends_ms = body.away.ends_ms;
         s->will_ms = body.away.will_ms;
+        s->sent = body.away.sent;
     } else if (part == SESSION_WILL && (err = body_of(RECORD_WILL, value, &body)) == 0) {
         s->has_will = true;
         s->will = body.will;
-    } else if (part == SESSION_TAIL && value.len == SESSION_TAIL_SIZE) {
-        s->tail = get_u64((const uint8_t *)value.ptr);
-        s->queued = get_u64((const uint8_t *)value.ptr + 8);
+    } else if (part == SESSION_TAIL && (err = session_tail_get(value, &tail)) == 0) {
+        s->tail = tail.next;
+        s->queued = tail.queued;
     } else if (!err) {
         err = ERR_DAMAGED;
     }

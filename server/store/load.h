@@ -18,6 +18,7 @@ struct load_session {
     bool away;        /* its client was gone; else it was connected when the broker ended */
     uint64_t ends_ms; /* store time; UINT64_MAX: never */
     uint64_t will_ms; /* when its will is due; 0: no will waits */
+    uint64_t sent;    /* counters below may have been sent; if not away, any may */
     bool has_will;
     struct record_will will;
     uint64_t tail;   /* the next counter */

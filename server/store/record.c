@@ -27,7 +27,7 @@ void record_seal(uint8_t *p, uint64_t lsn, uint32_t salt)
 enum record_found record_read(const uint8_t *p, size_t room, uint64_t lsn, uint32_t salt,
                               struct record *out)
 {
-    if (room < RECORD_HEAD || get_u64(p + 8) != lsn)
+    if (room < RECORD_HEAD || get_u64(p + 8) != lsn || p[16] == 0) /* zeros, even at lsn 0 */
         return RECORD_NONE;
     uint32_t len = get_u32(p + 4);
     if (len > RECORD_BODY_MAX || record_size(len) > room)
@@ -175,6 +175,7 @@ static void take_away(struct octets *o, struct record_away *a)
     a->number = take_u64(o);
     a->ends_ms = take_u64(o);
     a->will_ms = take_u64(o);
+    a->sent = take_u64(o);
     if (a->number == 0)
         o->bad = true;
 }

@@ -112,6 +112,7 @@ struct record_away {
     uint64_t number;
     uint64_t ends_ms; /* UINT64_MAX: never */
     uint64_t will_ms; /* 0: no will is due */
+    uint64_t sent;    /* messages with a counter below may have been sent to the client */
 };
 
 struct record_sub {

@@ -197,9 +197,11 @@ void store_wait(struct store *s, uint64_t lsn)
 
 struct store_stats store_stats(struct store *s)
 {
+    uint64_t applied = atomic_load(&s->applied); /* before the end, which may not lie before it */
+
     return (struct store_stats){
         .log = wal_stats(s->wal),
-        .applied = atomic_load(&s->applied),
+        .applied = applied,
         .checkpoints = atomic_load(&s->checkpoints),
         .checkpoint_failures = atomic_load(&s->failures),
         .replayed = s->replayed,

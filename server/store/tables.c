@@ -14,9 +14,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "store/crc32c.h"
+#include "store/disk.h"
 #include "store/octets.h"
 
-enum { CRC = 4, TEXT_WHOLE_MAX = 400 };
+enum { PATH_MOST = 4096, CRC = 4, TEXT_WHOLE_MAX = 400 };
 
 static const char *const table_names[TABLES] = {
     [TABLE_META] = "meta",         [TABLE_SESSIONS] = "sessions", [TABLE_SUBS] = "subs",
@@ -105,16 +106,47 @@ static int open_all(struct tables *t, const char *path, char *why, size_t why_si
     return err;
 }
 
+/* LMDB writes its first pages in one write that it does not sync; torn, nothing could open the file
+ * again.  So a new one gets its name when it is whole. */
+static int make_file(const char *path, size_t map_bytes)
+{
+    char fresh[PATH_MOST];
+    MDB_env *env = NULL;
+    int err;
+
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    unlink(fresh); /* of a start that was cut off */
+    if ((err = fault(mdb_env_create(&env))) == 0 &&
+        (err = fault(mdb_env_set_mapsize(env, map_bytes))) == 0 &&
+        (err = fault(mdb_env_open(env, fresh, MDB_NOSUBDIR | MDB_NOLOCK, 0600))) == 0)
+        err = fault(mdb_env_sync(env, 1));
+    if (env)
+        mdb_env_close(env);
+    if (!err && rename(fresh, path) < 0)
+        err = fault(errno);
+    if (!err) {
+        char *slash = strrchr(fresh, '/');
+        if (slash)
+            *slash = '\0';
+        err = disk_system.ops->sync_dir(&disk_system, slash ? fresh : ".");
+    }
+    return err;
+}
+
 int tables_open(struct tables **out, const char *path, size_t map_bytes, char *why, size_t why_size)
 {
     struct tables *t = xcalloc(1, sizeof *t);
-    int err;
+    int err = 0;
 
+    if (!map_bytes)
+        map_bytes = TABLES_MAP_FIRST;
     last_why[0] = 0;
     pthread_rwlock_init(&t->map, NULL);
-    if ((err = fault(mdb_env_create(&t->env))) < 0 ||
+    if (access(path, F_OK) < 0)
+        err = make_file(path, map_bytes);
+    if (err < 0 || (err = fault(mdb_env_create(&t->env))) < 0 ||
         (err = fault(mdb_env_set_maxdbs(t->env, TABLES))) < 0 ||
-        (err = fault(mdb_env_set_mapsize(t->env, map_bytes ? map_bytes : TABLES_MAP_FIRST))) < 0 ||
+        (err = fault(mdb_env_set_mapsize(t->env, map_bytes))) < 0 ||
         (err = fault(mdb_env_open(t->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600))) < 0 ||
         (err = open_all(t, path, why, why_size)) < 0) {
         if (err != ERR_DENIED)

@@ -1,5 +1,6 @@
 #include "store/wal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,10 +105,15 @@ int wal_open(struct wal **out, const struct wal_conf *conf, struct segment **seg
     adopt(w, segments, lsn);
     if ((err = wal_write_begin_segment(w, lsn, 0)) < 0 ||
         (err = w->conf.disk->ops->fdatasync(w->conf.disk, w->current->fd)) < 0) {
-        snprintf(why, why_size, "%s", w->why[0] ? w->why : "cannot write the first log file");
+        if (w->why[0])
+            snprintf(why, why_size, "%s", w->why);
+        else
+            snprintf(why, why_size, "cannot sync the first log file in %s: %s", conf->dir,
+                     strerror(errno));
         wal_free(&w);
         return err;
     }
+    atomic_store_explicit(&w->current_stands, true, memory_order_relaxed);
     ASSERT(pthread_create(&w->committer, NULL, wal_write_run, w) == 0);
     ASSERT(pthread_create(&w->maker, NULL, wal_space_run, w) == 0);
     *out = w;
@@ -306,10 +312,18 @@ int wal_seal(struct wal *w, uint64_t lsn, char *why, size_t why_size)
     return err;
 }
 
+/* The last one stays until the header of the one behind it has reached the disk, or after a power
+ * cut there might be none, and nobody could tell that from a log that was lost.  Mutex held. */
+static bool may_go(const struct wal *w, const struct segment *s, uint64_t lsn)
+{
+    return s->end <= lsn &&
+           (s->next || atomic_load_explicit(&w->current_stands, memory_order_relaxed));
+}
+
 void wal_trim(struct wal *w, uint64_t lsn)
 {
     pthread_mutex_lock(&w->mutex);
-    while (w->finished && w->finished->end <= lsn) {
+    while (w->finished && may_go(w, w->finished, lsn)) {
         struct segment *s = w->finished;
         w->finished = s->next;
         s->next = NULL;

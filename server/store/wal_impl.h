@@ -69,7 +69,8 @@ struct wal {
     _Atomic uint64_t settled, synced;
     _Atomic uint64_t writes, syncs, failures;
     _Atomic bool refuses;
-    _Atomic int64_t noted_ms; /* wall clock minus store time in the newest COMMIT */
+    _Atomic bool current_stands; /* the header of `current` has been synced */
+    _Atomic int64_t noted_ms;    /* wall clock minus store time in the newest COMMIT */
 };
 
 /* -- wal_space.c -- */

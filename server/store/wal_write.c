@@ -46,6 +46,7 @@ static int sync_current(struct wal *w)
     if (!err) {
         atomic_fetch_add_explicit(&w->syncs, 1, memory_order_relaxed);
         atomic_store_explicit(&w->synced, upto, memory_order_release);
+        atomic_store_explicit(&w->current_stands, true, memory_order_relaxed);
     }
     return err;
 }
@@ -65,6 +66,7 @@ int wal_write_begin_segment(struct wal *w, uint64_t base, uint64_t least)
     w->next_sequence++;
     before = w->current;
     w->current = s;
+    atomic_store_explicit(&w->current_stands, false, memory_order_relaxed);
     bool full = before && before->base != base;
     if (full) {
         before->end = base;

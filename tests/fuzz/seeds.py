@@ -150,7 +150,7 @@ def records():
         "pub-more": b"\x02\x41" + struct.pack("<QIHH", 0, 1, 0, 0) + message + target,
         "ack": b"\x03\x00" + struct.pack("<QQI", 5, 9, 3), "release": b"\x04\x00" + struct.pack("<QQI", 5, 9, 1),
         "received": b"\x05\x00" + struct.pack("<QH", 5, 1), "session": b"\x06\x00" + session,
-        "end": b"\x07\x00" + struct.pack("<Q", 5), "away": b"\x08\x00" + struct.pack("<QQQ", 5, 1, 2),
+        "end": b"\x07\x00" + struct.pack("<Q", 5), "away": b"\x08\x00" + struct.pack("<QQQQ", 5, 1, 2, 3),
         "sub": b"\x09\x00" + sub, "unsub": b"\x0a\x00" + sub, "will": b"\x0b\x00" + struct.pack("<QII", 5, 1, 2) + message,
         "will-gone": b"\x0b\x01" + struct.pack("<QII", 5, 0, 0), "unknown": b"\xff\x80abc",
     }

@@ -1,27 +1,13 @@
 -- The command line and the configuration of the real binary: checking, reloading, stopping.
 local broker = require "broker"
 local link = require "link"
-local sched = require "sched"
+local program = require "program"
 
 -- Runs the binary with these words until it ends; returns exit status and output.
 local function run(t, ...)
   if broker.mosquitto then t:skip("needs Skep") end
-  local proc = assert(host.spawn { broker.command, ... })
-  local text, open = "", { out = true, err = true }
-  local deadline = link.deadline()
-  while next(open) do
-    local name = next(open)
-    local bytes, why = proc:read(name)
-    if bytes then text = text .. bytes
-    elseif why == "closed" then open[name] = nil
-    elseif not sched.wait(proc:pipe(name), "r", deadline) then
-      t:check(false, "it did not end; its output: %s", text)
-    end
-  end
-  sched.wait(proc:pidfd(), "r", deadline)
-  local how, code = proc:reap()
-  t:equal(how, "exit", "how it ended")
-  return code, text
+  local code, out, err = program.run(t, broker.command, ...)
+  return code, out .. err
 end
 
 local function file(t, text)

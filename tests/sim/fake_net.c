@@ -115,6 +115,14 @@ void loop_post(struct loop *l, struct loop_task *task)
     l->inbox_last = &task->next;
 }
 
+void loop_each_owner(struct loop *l, void (*fn)(void *owner, void *arg), void *arg)
+{
+    for (struct conn *c = l->conns; c; c = c->next) {
+        if (c->owner && !c->dying && !c->closed)
+            fn(c->owner, arg);
+    }
+}
+
 /* -- net/conn.h -- */
 
 const char *conn_cause_text(enum conn_cause cause)

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "stories.h"
+#include "world.h"
 
 struct story {
     const char *name;
@@ -21,10 +22,13 @@ struct story {
     unsigned count; /* seeds in a test run */
 };
 
+enum { TWICE = 10 }; /* so many of the seeds of a run */
+
 static const struct story stories[] = {
     {"reliable", story_reliable, 120},
     {"wild", story_wild, 100},
     {"clocks", story_clocks, 60},
+    {"durable", story_durable, 200},
 };
 
 static char where[128];
@@ -46,6 +50,15 @@ void __asan_on_error(void)
 }
 #endif
 
+/* A seed leads to the same run again, or a failure could not be looked into. */
+static void run_again(const struct story *story, uint64_t seed)
+{
+    uint64_t first = world_fingerprint();
+
+    story->run(seed);
+    ASSERT(world_fingerprint() == first);
+}
+
 static void run(const struct story *story, uint64_t seed, uint64_t count, uint64_t until_ms)
 {
     uint64_t done = 0;
@@ -53,7 +66,10 @@ static void run(const struct story *story, uint64_t seed, uint64_t count, uint64
     while (until_ms ? clock_mono_ms() < until_ms : done < count) {
         snprintf(where, sizeof where, "skep-sim: failed in --story %s --seed %llu\n", story->name,
                  (unsigned long long)(seed + done));
+        world_fingerprint();
         story->run(seed + done);
+        if (done < TWICE)
+            run_again(story, seed + done);
         done++;
     }
     printf("%s: %llu seeds from %llu\n", story->name, (unsigned long long)done,
@@ -83,7 +99,7 @@ int main(int argc, char **argv)
         else
             return fprintf(stderr, "skep-sim: what is %s?\n", argv[i]), 2;
     }
-    log_level_set(LOG_LEVEL_ERROR);
+    log_level_set(LOG_LEVEL_ERROR + 1); /* disks fail here, and say so */
     signal(SIGABRT, say_where);
     signal(SIGSEGV, say_where);
     for (size_t i = 0; i < ARRAY_LEN(stories); i++) {

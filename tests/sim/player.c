@@ -187,6 +187,14 @@ void player_free(struct player **p)
     *p = NULL;
 }
 
+void player_crashed(struct player *p)
+{
+    for (unsigned id = 0; id < PLAYER_IDS; id++) {
+        if (!p->held[id])
+            p->open[id] = p->before[id] = 0;
+    }
+}
+
 void player_forget(struct player *p)
 {
     memset(p->before, 0, sizeof p->before);
@@ -197,7 +205,7 @@ void player_forget(struct player *p)
 
 /* -- Sending -- */
 
-static void send_publish(struct player *p, struct outgoing *o, bool retain, bool dup)
+static void send_publish(struct player *p, struct outgoing *o, bool dup)
 {
     struct text t = {.len = 0};
 
@@ -208,7 +216,7 @@ static void send_publish(struct player *p, struct outgoing *o, bool retain, bool
         put(&t, 0, 1);
     memcpy(t.bytes + t.len, o->payload, strlen(o->payload));
     t.len += strlen(o->payload);
-    send_packet(p, PUBLISH << 4 | (dup ? 8u : 0) | (unsigned)o->qos << 1 | retain, &t);
+    send_packet(p, PUBLISH << 4 | (dup ? 8u : 0) | (unsigned)o->qos << 1 | o->retain, &t);
     o->sent = true;
 }
 
@@ -240,7 +248,7 @@ static unsigned out_open(const struct player *p)
 bool player_publish(struct player *p, const char *topic, const char *payload, unsigned qos,
                     bool retain)
 {
-    struct outgoing o = {.qos = (uint8_t)qos};
+    struct outgoing o = {.qos = (uint8_t)qos, .retain = retain};
 
     if (!p->connected ||
         (qos && (p->out_count == PLAYER_OUT_MAX || out_open(p) >= p->broker_receive_maximum)))
@@ -253,9 +261,9 @@ bool player_publish(struct player *p, const char *topic, const char *payload, un
         while (find_out(p, p->last_id));
         o.id = p->last_id;
         p->out[p->out_count] = o;
-        send_publish(p, &p->out[p->out_count++], retain, false);
+        send_publish(p, &p->out[p->out_count++], false);
     } else {
-        send_publish(p, &o, retain, false);
+        send_publish(p, &o, false);
     }
     return true;
 }
@@ -272,7 +280,7 @@ static void send_again(struct player *p)
         if (o->received)
             send_ack(p, PUBREL, o->id);
         else
-            send_publish(p, o, false, true);
+            send_publish(p, o, true);
         o->sent = true;
     }
 }
@@ -431,6 +439,8 @@ static void got_ack(struct player *p, const struct packet *got)
 {
     struct outgoing *o = find_out(p, got->id);
 
+    if (o && (got->type == PUBACK || got->type == PUBREC) && got->reason >= 0x80 && p->on_refused)
+        p->on_refused(p, o);
     switch (got->type) {
     case PUBACK:
         ASSERT(o && o->qos == 1);

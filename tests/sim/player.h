@@ -26,6 +26,8 @@ struct outgoing {
     uint8_t qos;
     bool received; /* PUBREC came */
     bool sent;     /* on this connection */
+    bool retain;
+    unsigned tag; /* the story's */
     char topic[32];
     char payload[64];
 };
@@ -58,6 +60,8 @@ struct player {
     void *arg;
     /* Called for each message, QoS 2 duplicates taken out. */
     void (*on_message)(struct player *p, const struct packet *packet, const char *topic);
+    /* Called for what the broker refused to take, if set. */
+    void (*on_refused)(struct player *p, const struct outgoing *o);
     /* Called for AUTH, SUBACK, DISCONNECT ... if set. */
     void (*on_packet)(struct player *p, const struct packet *packet);
 
@@ -107,7 +111,8 @@ void player_answer_all(struct player *p);
 
 void player_subscribe(struct player *p, const char *filter, unsigned options);
 void player_unsubscribe(struct player *p, const char *filter);
-/* False where the broker's receive maximum does not let it. */
+/* False where the broker's receive maximum does not let it.  The last of p->out is it, then, if
+ * it has a QoS above 0. */
 bool player_publish(struct player *p, const char *topic, const char *payload, unsigned qos,
                     bool retain);
 void player_ping(struct player *p);
@@ -119,6 +124,9 @@ void player_abandon(struct player *p);
 /* Bytes of one's own. */
 void player_write(struct player *p, const void *bytes, size_t len);
 
+/* The broker crashed: what it sent at QoS 1 it may not know any more, and it may use the id for
+ * something else. */
+void player_crashed(struct player *p);
 /* Forget what is kept between connections: the broker has no session for us either. */
 void player_forget(struct player *p);
 

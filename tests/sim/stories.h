@@ -10,5 +10,7 @@ void story_reliable(uint64_t seed);
 void story_wild(uint64_t seed);
 /* Keep-alives and wills against the clock. */
 void story_clocks(uint64_t seed);
+/* A broker that crashes and comes back on what its disk kept. */
+void story_durable(uint64_t seed);
 
 #endif

@@ -1,23 +1,33 @@
 #include "world.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
 #include "core/broker.h"
+#include "core/restore.h"
 #include "core/session.h"
 #include "core/sessions.h"
+#include "core/spill.h"
+#include "dice.h"
 #include "front/client.h"
 #include "front/desk.h"
 #include "front/entrance.h"
 #include "front/server.h"
 #include "front/sys.h"
 #include "net/loop.h"
+#include "store/store.h"
 
-enum { STEP_MS = 250, SETTLE_MAX = 200000 };
+enum { STEP_MS = 250, SETTLE_MAX = 200000, BOOT_MS = 1000000, READS_MOST = 256 };
 
 struct world {
     struct fake_clock clock;
+    struct limits limits;
+    struct depot *depot; /* NULL: nothing survives the broker */
+    struct store *store;
+    struct queue_read *reads[READS_MOST]; /* asked for, and not begun */
+    unsigned read_count;
     struct broker *broker;
     struct loop *loops[WORLD_LOOPS];
     struct desk *desks[WORLD_LOOPS];
@@ -49,14 +59,140 @@ static void post_flush(void *arg, unsigned worker, struct flush_batch *batch)
     loop_post(w->loops[worker], &t->task);
 }
 
-static const struct broker_ops broker_ops = {.post_flush = post_flush};
+static void read_queue(void *arg, struct queue_read *r)
+{
+    struct world *w = arg;
+
+    ASSERT(w->read_count < READS_MOST);
+    w->reads[w->read_count++] = r;
+}
+
+static const struct broker_ops broker_ops = {.post_flush = post_flush, .read_queue = read_queue};
 
 static void turn_end(struct loop *l, void *desk)
 {
     desk_turn_end(*(struct desk **)desk);
 }
 
-struct world *world_new(const struct limits *limits, const struct hooks *hooks)
+/* -- What happened -- */
+
+static uint64_t fingerprint;
+
+uint64_t world_fingerprint(void)
+{
+    uint64_t taken = fingerprint;
+    fingerprint = 0;
+    return taken;
+}
+
+static void note_what_happened(const struct ledger_sum *sum)
+{
+    uint64_t counts[sizeof *sum / sizeof(uint64_t)];
+
+    memcpy(counts, sum, sizeof counts);
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+        fingerprint = dice_mix(fingerprint ^ counts[i]);
+}
+
+/* -- A broker, up and down -- */
+
+static void on_settled(void *arg, unsigned worker)
+{
+    struct world *w = arg;
+
+    desk_settled(w->desks[worker]);
+}
+
+static void take_up(struct world *w)
+{
+    struct worker *first = w->desks[0]->w;
+    struct restore_stats stats;
+    char why[512] = "";
+
+    w->store = depot_open(w->depot);
+    w->broker->store_offset_ms = store_clock_offset_ms(w->store);
+    qsbr_online(first->slot);
+    worker_turn_begin(first, w->clock.now_ms);
+    ASSERT(restore_run(first, w->store, &stats, why, sizeof why) == 0);
+    qsbr_quiescent(first->slot);
+    qsbr_offline(first->slot);
+    for (unsigned i = 0; i < WORLD_LOOPS; i++)
+        w->desks[i]->w->journal.store = w->store;
+}
+
+static void broker_up(struct world *w)
+{
+    w->broker = broker_new(&w->limits, &broker_ops, w);
+    for (unsigned i = 0; i < WORLD_LOOPS; i++) {
+        w->loops[i] = fake_loop_new(i, &w->clock, turn_end, &w->desks[i]);
+        w->desks[i] = desk_new(w->broker, w->loops[i], &w->door, &w->hooks);
+    }
+    w->sys = sys_new(w->desks[0], w->broker, 0);
+    if (w->depot)
+        take_up(w);
+}
+
+static void close_client(void *owner, void *arg)
+{
+    client_close(owner, CONN_SHUTDOWN);
+}
+
+static void close_clients(struct loop_task *task, struct loop *l)
+{
+    loop_each_owner(l, close_client, NULL);
+}
+
+static void stop_journal(struct loop_task *task, struct loop *l)
+{
+    journal_stop(desk_worker(desk_of(l)));
+}
+
+static void end_sessions(struct loop_task *task, struct loop *l)
+{
+    sessions_end_all(desk_worker(desk_of(l)));
+}
+
+static void on_each_loop(struct world *w, void (*run)(struct loop_task *task, struct loop *l))
+{
+    struct loop_task tasks[WORLD_LOOPS];
+
+    for (unsigned i = 0; i < WORLD_LOOPS; i++) {
+        tasks[i] = (struct loop_task){.run = run};
+        loop_post(w->loops[i], &tasks[i]);
+        fake_loop_turn(w->loops[i]);
+    }
+    world_settle(w);
+}
+
+/* As server.c goes about it, all wires being hung up. */
+static void broker_down(struct world *w)
+{
+    struct loop_task end = {.run = end_sessions};
+    struct ledger_sum sum;
+
+    world_settle(w);
+    on_each_loop(w, close_clients);
+    ASSERT(world_balances(w));
+    ASSERT(atomic_load(&w->door.connections) == 0 && atomic_load(&w->door.pending) == 0);
+    ASSERT(sessions_stats(w->broker->sessions).connected == 0);
+    on_each_loop(w, stop_journal);
+    w->store = NULL;
+    loop_post(w->loops[0], &end);
+    world_settle(w);
+    world_ledger(w, &sum);
+    ASSERT(ledger_waiting(&sum) == 0);
+    note_what_happened(&sum);
+    if (w->depot)
+        depot_close(w->depot);
+    sys_free(&w->sys);
+    for (unsigned i = 0; i < WORLD_LOOPS; i++)
+        fake_loop_free(&w->loops[i]);
+    for (unsigned i = 0; i < WORLD_LOOPS; i++)
+        desk_free(&w->desks[i]);
+    broker_free(&w->broker);
+}
+
+static struct world *world_make(const struct limits *limits, const struct hooks *hooks)
 {
     struct world *w = xcalloc(1, sizeof *w);
     struct server_listener listener = {.listen = {.name = "sim"},
@@ -65,50 +201,63 @@ struct world *world_new(const struct limits *limits, const struct hooks *hooks)
                                        .connect_timeout_ms = 10000};
 
     hash_seed_set(1);
-    w->clock.now_ms = 1000000;
-    w->broker = broker_new(limits, &broker_ops, w);
+    w->clock.now_ms = BOOT_MS;
+    w->limits = *limits;
     if (hooks)
         w->hooks = *hooks;
     w->entrance.door = &w->door;
     w->entrance.name = "sim";
     w->entrance.address = "memory";
     atomic_init(&w->entrance.policy, policy_new(&listener));
-    for (unsigned i = 0; i < WORLD_LOOPS; i++) {
-        w->loops[i] = fake_loop_new(i, &w->clock, turn_end, &w->desks[i]);
-        w->desks[i] = desk_new(w->broker, w->loops[i], &w->door, &w->hooks);
-    }
-    w->sys = sys_new(w->desks[0], w->broker, 0);
     return w;
 }
 
-static void end_sessions(struct loop_task *task, struct loop *l)
+struct world *world_new(const struct limits *limits, const struct hooks *hooks)
 {
-    sessions_end_all(desk_worker(desk_of(l)));
+    struct world *w = world_make(limits, hooks);
+
+    broker_up(w);
+    return w;
+}
+
+struct world *world_new_durable(const struct limits *limits)
+{
+    struct world *w = world_make(limits, NULL);
+
+    w->depot = depot_new(&w->clock, on_settled, w);
+    broker_up(w);
+    return w;
 }
 
 void world_free(struct world **world)
 {
     struct world *w = *world;
-    struct loop_task end = {.run = end_sessions};
-    struct ledger_sum sum;
 
-    world_settle(w);
-    ASSERT(world_balances(w));
-    ASSERT(atomic_load(&w->door.connections) == 0 && atomic_load(&w->door.pending) == 0);
-    ASSERT(sessions_stats(w->broker->sessions).connected == 0);
-    loop_post(w->loops[0], &end);
-    world_settle(w);
-    world_ledger(w, &sum);
-    ASSERT(ledger_waiting(&sum) == 0);
-    sys_free(&w->sys);
-    for (unsigned i = 0; i < WORLD_LOOPS; i++)
-        fake_loop_free(&w->loops[i]);
-    for (unsigned i = 0; i < WORLD_LOOPS; i++)
-        desk_free(&w->desks[i]);
+    broker_down(w);
+    if (w->depot)
+        depot_free(&w->depot);
     policy_unref(w->entrance.policy);
-    broker_free(&w->broker);
     free(w);
     *world = NULL;
+}
+
+/* -- The store -- */
+
+struct depot *world_depot(struct world *w)
+{
+    return w->depot;
+}
+
+void world_restart(struct world *w, uint64_t down_ms, bool reboot)
+{
+    broker_down(w);
+    depot_pass(w->depot, down_ms);
+    if (reboot) {
+        uint64_t before_ms = w->clock.now_ms;
+        w->clock.now_ms = BOOT_MS;
+        depot_clock_set(w->depot, before_ms);
+    }
+    broker_up(w);
 }
 
 struct wire *world_dial(struct world *w, unsigned loop, bool shareable, size_t window)
@@ -119,6 +268,52 @@ struct wire *world_dial(struct world *w, unsigned loop, bool shareable, size_t w
 void world_turn(struct world *w, unsigned loop)
 {
     fake_loop_turn(w->loops[loop]);
+}
+
+/* What front/reader.c does on a thread of its own. */
+static void read_queues(void *arg)
+{
+    struct world *w = arg;
+
+    for (unsigned i = 0; i < w->read_count; i++)
+        queue_read_run(w->reads[i], w->broker, w->store);
+}
+
+struct read_task {
+    struct loop_task task;
+    struct queue_read *read;
+};
+
+static void read_done(struct loop_task *task, struct loop *l)
+{
+    struct read_task *t = CONTAINER_OF(task, struct read_task, task);
+
+    queue_read_done(desk_worker(desk_of(l)), t->read);
+    free(t);
+}
+
+void world_commit(struct world *w)
+{
+    depot_step(w->depot);
+    if (w->read_count == 0)
+        return;
+    depot_unattended(w->depot, read_queues, w);
+    for (unsigned i = 0; i < w->read_count; i++) {
+        struct read_task *t = xcalloc(1, sizeof *t);
+        *t = (struct read_task){.task = {.run = read_done}, .read = w->reads[i]};
+        loop_post(w->loops[queue_read_worker(t->read)], &t->task);
+    }
+    w->read_count = 0;
+}
+
+/* Something that was handed over has not settled, or is to be read back. */
+static bool unsettled(const struct world *w)
+{
+    for (unsigned i = 0; w->store && i < WORLD_LOOPS; i++) {
+        if (journal_backlog(w->desks[i]->w) > 0)
+            return true;
+    }
+    return w->read_count > 0;
 }
 
 void world_settle(struct world *w)
@@ -133,6 +328,10 @@ void world_settle(struct world *w)
                 fake_loop_turn(w->loops[i]);
                 busy = true;
             }
+        }
+        if (!busy && unsettled(w)) {
+            world_commit(w);
+            busy = true;
         }
     }
 }

@@ -29,7 +29,7 @@ listener %d 127.0.0.1
   end
 end
 
-local limits = "limits { max_queue_messages 2000000; max_queue_bytes 4g; receive_maximum 65535; "
+local limits = "limits { max_queue_messages 8000000; max_queue_bytes 4g; receive_maximum 65535; "
   .. "max_inflight 1000; }"
 
 local function skep(directives)

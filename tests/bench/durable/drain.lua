@@ -43,7 +43,7 @@ function M.measure(option)
     values = values,
     notes = { ("Skep with store off: %d queued %s/s, live pairs %s/s"):format(short, page.number(memory),
       page.number(live)), "mosquitto saves at its end", ("RabbitMQ: %d"):format(short),
-      not brokers.stored and "this Skep keeps nothing" or nil },
+      not brokers.stored and "this Skep keeps nothing" },
     targets = { { "skep", "queue in memory", least = 1 / 3 }, { "skep", "live pairs", least = 1 / 3 } } }
 end
 

@@ -81,24 +81,14 @@ local function head()
   if not brokers.stored then print "NOTE: this Skep has no store: it is measured in memory" end
 end
 
-local bytes
-local sections = {
-  { "order", function() bytes = require "order".measure(option) end },
-  { "rates", function() require "rates".measure(option, bytes) end },
-  { "drain", function() require "drain".measure(option) end },
-  { "latency", function() require "latency".measure(option) end },
-  { "restart", function()
-    shared.finish()
-    require "restart".measure(option)
-  end },
-}
+local sections = { "order", "rates", "drain", "latency", "restart" }
 
 head()
 for _, section in ipairs(sections) do
-  if option.only == "" or in_list(option.only, section[1]) then
+  if option.only == "" or in_list(option.only, section) then
     local began = os.time()
-    section[2]()
-    print(("  (%s took %d s)"):format(section[1], os.time() - began))
+    require(section).measure(option)
+    print(("  (%s took %d s)"):format(section, os.time() - began))
   end
 end
 shared.finish()

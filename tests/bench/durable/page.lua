@@ -29,10 +29,23 @@ local function number(v)
 end
 M.number = number
 
+-- Of lists of the same length, that is, of the same rounds: the median of each round's ratio, for a
+-- disk is never as fast twice.
+local function ratio_of(a, b)
+  if type(a) == "table" and type(b) == "table" and #a == #b then
+    local ratios = {}
+    for i = 1, #a do ratios[i] = a[i] / b[i] end
+    return M.median(ratios)
+  end
+  a = type(a) == "table" and M.median(a) or a
+  b = type(b) == "table" and M.median(b) or b
+  return type(a) == "number" and type(b) == "number" and b ~= 0 and a / b or nil
+end
+
 local function target_check(target, values)
-  local a, b = values[target[1]], target[2] and values[target[2]]
-  if not a or (target[2] and (not b or b == 0)) then return nil end
-  local ratio = b and a / b or a
+  local a, b = values[target[1]], target[2] and values[target[2]] or 1
+  local ratio = (not target[2] or values[target[2]]) and ratio_of(a, b)
+  if not ratio then return nil end
   local ok
   if target.most then ok = ratio <= target.most else ok = ratio >= target.least end
   local text = ("%s%s %s [%s %s] %s"):format(target.name or target[1], target[2] and "/" .. target[2] or "",
@@ -56,6 +69,7 @@ local function row_print(cells, notes)
 end
 
 function M.section(title)
+  M.title = title
   print()
   row_print { title, "mosquitto", "RabbitMQ", "Skep", "x mosq.", "x Rabbit" }
 end
@@ -63,17 +77,21 @@ end
 -- { id =, title =, unit =, better = "more" | "less" | nil, values = { column = list or number },
 --   targets =, notes = { text } }
 function M.line(line)
-  local notes, values, wide = line.notes or {}, {}, 0
+  local notes, values, wide = {}, {}, 0
+  for _, note in pairs(line.notes or {}) do
+    if note then notes[#notes + 1] = note end
+  end
   for name, v in pairs(line.values) do
     values[name] = type(v) == "table" and M.median(v) or type(v) == "number" and v or nil
     if type(v) == "table" then wide = math.max(wide, spread(v)) end
   end
+  local rounds = line.values
   line.values, line.spread = values, wide
   line.ratios = { mosquitto = times(line.better, values.skep, values.mosquitto),
     rabbitmq = times(line.better, values.skep, values.rabbitmq) }
   line.checks = {}
   for _, target in ipairs(line.targets or {}) do
-    local ok, text, ratio = target_check(target, values)
+    local ok, text, ratio = target_check(target, rounds)
     if text then
       notes[#notes + 1] = text
       M.met, M.missed = M.met + (ok and 1 or 0), M.missed + (ok and 0 or 1)
@@ -81,7 +99,7 @@ function M.line(line)
     end
   end
   if wide > 0.25 then notes[#notes + 1] = ("(rounds differ by %.0f%%)"):format(100 * wide) end
-  line.text = table.concat(notes, "; ")
+  line.text, line.section = table.concat(notes, "; "), M.title
   M.lines[#M.lines + 1] = line
   row_print({ line.title .. (line.unit and ", " .. line.unit or ""), number(values.mosquitto), number(values.rabbitmq),
     number(values.skep), number(line.ratios.mosquitto), number(line.ratios.rabbitmq) }, line.text)
@@ -141,7 +159,12 @@ function M.markdown(path)
   f:write "| scenario | mosquitto | RabbitMQ | Skep | Skep against mosquitto | against RabbitMQ | targets and notes |\n"
   f:write "|---|---|---|---|---|---|---|\n"
   local function times_text(r) return r and number(r) .. " x" or "-" end
+  local section
   for _, line in ipairs(M.lines) do
+    if line.section ~= section then
+      section = line.section
+      f:write(("| **%s** | | | | | | |\n"):format(section))
+    end
     f:write(("| %s | %s | %s | %s | %s | %s | %s |\n"):format((line.title:gsub("^%s+", "")
       .. (line.unit and ", " .. line.unit or "")), number(line.values.mosquitto), number(line.values.rabbitmq),
       number(line.values.skep), times_text(line.ratios.mosquitto), times_text(line.ratios.rabbitmq),

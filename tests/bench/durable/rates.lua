@@ -1,5 +1,7 @@
 -- QoS 1 into the queue of a client that is away: messages acknowledged a second, what one costs the
 -- broker, how many share a sync, and how far that is from the bare loop on the same disk.
+local brokers = require "brokers"
+local order = require "order"
 local page = require "page"
 local run = require "run"
 local shared = require "shared"
@@ -63,14 +65,17 @@ local function put(map, name, value)
 end
 
 local function rates(row, option, bytes, values)
-  local order = {}
+  local turns = {}
   for _, name in ipairs(names) do
-    if option.peer(name) then order[#order + 1] = name end
+    if option.peer(name) then turns[#turns + 1] = name end
   end
-  if bytes and row.publishers == 100 then order[#order + 1] = "loop" end
+  if row.publishers == 100 then
+    if bytes then turns[#turns + 1] = "loop" end
+    if brokers.stored and option.peer "skep" then turns[#turns + 1] = "skep-off" end
+  end
   for round = 1, option.rounds do
-    for i = 1, #order do
-      local name = order[(i + round - 2) % #order + 1]
+    for i = 1, #turns do
+      local name = turns[(i + round - 2) % #turns + 1]
       if name == "loop" then
         local r = run.loop(row.id, bytes + row.size - 64, row.window * row.publishers, option.seconds)
         put(values.rate, "loop", r and r.messages_per_second)
@@ -84,32 +89,54 @@ local function rates(row, option, bytes, values)
   end
 end
 
-local function report(row, values, per_sync, syncs)
-  local loop = page.median(values.rate.loop)
-  page.line { id = row.id, title = row.title, unit = "/s", better = "more", values = values.rate,
-    notes = loop and { "bare loop " .. page.number(loop) } or nil,
-    targets = { { "loop", "skep", most = 1.5 } } }
-  page.line { id = row.id .. "/cpu", title = "  broker CPU", unit = "us/message", better = "less",
-    values = values.cpu }
-  page.line { id = row.id .. "/syncs", title = "  messages a sync", values = per_sync, notes = { syncs } }
+-- What the loop does with as many messages for each sync as Skep had.
+local function own_batch(row, option, bytes, batch)
+  batch = math.max(math.floor(batch), 1)
+  local r = run.loop(row.id, bytes + row.size - 64, batch, option.seconds)
+  return r and ("loop with %d a sync %s/s"):format(batch, page.number(r.messages_per_second))
 end
 
--- bytes: what a message of 64 bytes takes in Skep's log, nil when it was not seen to write one.
-function M.measure(option, bytes)
+local function generator_note(own)
+  local parts = {}
+  for _, name in ipairs(names) do
+    if own[name] and #own[name] > 0 then parts[#parts + 1] = page.number(page.median(own[name])) end
+  end
+  return "generator " .. table.concat(parts, ", ")
+end
+
+local function report(row, values, per_sync, notes)
+  local loop, off = page.median(values.rate.loop), page.median(values.rate["skep-off"])
+  local ours = page.median(values.rate.skep)
+  -- The disk alone, and the traffic alone: one after the other they would take this long.
+  local both = loop and off and ours and 1 / ours / (1 / loop + 1 / off)
+  page.line { id = row.id, title = row.title, unit = "/s", better = "more", values = values.rate,
+    notes = { loop and "bare loop " .. page.number(loop) .. "/s", off and "store off " .. page.number(off) .. "/s",
+      both and ("time of both together x %.2f"):format(both) },
+    targets = { { "loop", "skep", most = 1.5 } } }
+  page.line { id = row.id .. "/cpu", title = "  broker CPU", unit = "us/message", better = "less",
+    values = values.cpu, notes = { generator_note(values.own) } }
+  page.line { id = row.id .. "/syncs", title = "  messages a sync", values = per_sync, notes = notes }
+end
+
+function M.measure(option)
+  local bytes = order.bytes(option)
   page.section "acknowledged, client away"
   for _, row in ipairs(rows(option.quick)) do
-    local values, per_sync, syncs = { rate = {}, cpu = {}, own = {} }, {}, {}
+    local values, per_sync, notes = { rate = {}, cpu = {}, own = {} }, {}, {}
     rates(row, option, bytes, values)
     for _, name in ipairs(names) do
       if option.peer(name) then
         local messages, calls = count(row, name)
         if messages then
-          syncs[#syncs + 1] = ("%s %d syncs for %d"):format(name, calls, messages)
+          notes[#notes + 1] = ("%s %d syncs for %d"):format(name, calls, messages)
           per_sync[name] = calls > 0 and messages / calls or nil
         end
       end
     end
-    report(row, values, per_sync, table.concat(syncs, ", "))
+    if bytes and per_sync.skep and row.publishers == 100 then
+      notes[#notes + 1] = own_batch(row, option, bytes, per_sync.skep)
+    end
+    report(row, values, per_sync, notes)
   end
 end
 

@@ -3,6 +3,7 @@
 local brokers = require "brokers"
 local page = require "page"
 local run = require "run"
+local shared = require "shared"
 local M = {}
 
 -- Names of the clients, one for each of the three: a client id belongs to one session.
@@ -73,6 +74,7 @@ local function both(how, signal, n, option)
 end
 
 function M.measure(option)
+  shared.finish()
   page.section(("restart, %d queued and %d retained"):format(option.messages, option.messages))
   both("term", "SIGTERM", option.messages, option)
   both("kill", "SIGKILL", option.messages, option)

@@ -14,6 +14,7 @@ M.calls = "fdatasync,fsync,msync,sync_file_range,write,writev,pwrite64,pwritev,p
   .. "sendto,sendmsg,sendmmsg,read,readv,recvfrom,recvmsg,close"
 
 local MARK, NAME = "SKEPMARK", 8
+local ESCAPED = 4 -- characters of strace -xx for a byte
 local PUBLISH, PUBACK = 3, 4
 
 local writes = { write = true, writev = true, pwrite64 = true, pwritev = true, pwritev2 = true,
@@ -25,12 +26,18 @@ local function unescape(text)
   return (text:gsub("\\x(%x%x)", function(h) return string.char(tonumber(h, 16)) end))
 end
 
--- All strings of a call's arguments, end to end.
-local function data_of(arguments)
-  local parts = {}
-  for text in arguments:gmatch '"([^"]*)"' do parts[#parts + 1] = unescape(text) end
-  return table.concat(parts)
+local function escape(bytes)
+  return (bytes:gsub(".", function(c) return ("\\x%02x"):format(c:byte()) end))
 end
+
+-- All strings of a call, end to end, as far as the call got; still escaped, as most are only searched.
+local function data_of(call)
+  local parts = {}
+  for text in call.arguments:gmatch '"([^"]*)"' do parts[#parts + 1] = text end
+  return table.concat(parts):sub(1, call.result * ESCAPED)
+end
+
+local UNFINISHED = " <unfinished ...>"
 
 -- Calls in the order in which they ended: name, fd, what the fd is, arguments, result, and the
 -- lines (as times) at which the call was seen to begin and to end.
@@ -49,7 +56,7 @@ local function calls(lines)
     for line in lines do
       number = number + 1
       local pid, text = line:match "^(%d+)%s+(.*)$"
-      local cut = text and text:match "^(.-)%s*<unfinished %.%.%.>$"
+      local cut = text and text:sub(-#UNFINISHED) == UNFINISHED and text:sub(1, -#UNFINISHED - 1)
       local resumed = text and text:match "^<%.%.%. [%w_]+ resumed>(.*)$"
       local call
       if cut then
@@ -86,14 +93,15 @@ end
 
 local function id_of(body, at) return (string.unpack(">I2", body, at)) end
 
--- The marked messages in these bytes, by the eight bytes that name each.
-local function marked(data)
+-- The marked messages in this escaped text, by the eight bytes that name each.
+local ESCAPED_MARK = escape(MARK)
+local function marked(text)
   local at = 1
   return function()
-    local found = data:find(MARK, at, true)
+    local found = text:find(ESCAPED_MARK, at, true)
     if not found then return nil end
-    at = found + #MARK
-    return found > NAME and data:sub(found - NAME, found - 1) or ""
+    at = found + #ESCAPED_MARK
+    return text:sub(math.max(found - NAME * ESCAPED, 1), found - 1)
   end
 end
 
@@ -103,9 +111,9 @@ Reader.__index = Reader
 function Reader:received(call)
   local state = self.fds[call.fd] or { inbound = {}, outbound = {}, message = {} }
   self.fds[call.fd] = state
-  for head, body in packets(state.inbound, data_of(call.arguments):sub(1, call.result)) do
+  for head, body in packets(state.inbound, unescape(data_of(call))) do
     if head >> 4 == PUBLISH and head & 6 ~= 0 then
-      local name = marked(body)()
+      local name = marked(escape(body))()
       if name then state.message[id_of(body, 3 + id_of(body, 1))] = name end
     end
   end
@@ -114,7 +122,7 @@ end
 function Reader:sent(call)
   local state = self.fds[call.fd]
   if not state then return end
-  for head, body in packets(state.outbound, data_of(call.arguments):sub(1, call.result)) do
+  for head, body in packets(state.outbound, unescape(data_of(call))) do
     local name = head >> 4 == PUBACK and state.message[id_of(body, 1)]
     if name then
       -- Judged at the end: the call that covers it may have ended after this one, as threads go.
@@ -127,15 +135,20 @@ end
 function Reader:stored(call)
   local file = self.files[call.kind] or { waiting = {}, tail = "" }
   self.files[call.kind] = file
-  local data = data_of(call.arguments):sub(1, call.result)
+  -- A segment full of zeros, for one.
+  if call.name:find "^pwrite" and not call.arguments:find(ESCAPED_MARK, 1, true) then return end
+  local data = data_of(call)
   local whole, any = file.tail .. data, false
   -- Buffered writers cut anywhere; those that name the place (pwrite) write messages whole.
-  file.tail = call.name:find "^pwrite" and "" or whole:sub(-(#MARK + NAME - 1))
+  file.tail = call.name:find "^pwrite" and "" or whole:sub(-(#MARK + NAME - 1) * ESCAPED)
   for name in marked(whole) do
-    if not self.covered[name] then file.waiting[#file.waiting + 1] = { name = name, at = call.ended } end
-    any = true
+    -- What is moved elsewhere later (into a checkpoint) is safe already, and no part of its price.
+    if not self.covered[name] then
+      file.waiting[#file.waiting + 1] = { name = name, at = call.ended }
+      any = true
+    end
   end
-  if any then self.bytes = self.bytes + #data end
+  if any then self.bytes = self.bytes + #data // ESCAPED end
 end
 
 function Reader:synced(call)
@@ -172,7 +185,8 @@ function Reader:take(call)
   end
 end
 
--- { acks =, early =, syncs =, bytes = } of an iterator over lines.  bytes: of writes with messages.
+-- { acks =, early =, syncs =, bytes = } of an iterator over lines.  bytes: of the writes by which
+-- messages came to a file first.
 function M.read(lines)
   local reader = setmetatable({ fds = {}, files = {}, covered = {}, acknowledged = {}, syncs = 0,
     bytes = 0 }, Reader)

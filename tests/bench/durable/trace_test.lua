@@ -85,7 +85,8 @@ check("a short write", { recv(3), line(1, "write", 5, LOG, (", %s, 99"):format(q
 -- A descriptor that is used again is another client.
 check("closed and used again", { recv(1), line(1, "close", 9, SOCKET, "", 0), send(1) }, 0, 0)
 
-local got = check("counts", { recv(1), write(1), sync(), sync(), send(1), line(1, "write", 5, LOG, ', "\\x78", 1', 1) }, 0, 1)
+local got = check("counts", { recv(1), write(1), sync(), sync(), send(1), line(1, "write", 5, LOG, ', "\\x78", 1', 1),
+  write(1) }, 0, 1)
 if got.syncs ~= 2 or got.bytes ~= #publish(1) + 4 then
   failed = failed + 1
   print(("counts: %d syncs, %d bytes"):format(got.syncs, got.bytes))

@@ -78,14 +78,16 @@ static void patience_check(struct patience *p, struct flow *f, uint64_t progress
                   (unsigned long long)f->sent);
 }
 
-/* Publish until `end` or until the count is full; then the acknowledgements are still on their way.
+/* Publish until `end` and at least so many are acknowledged, or until the count is full; then the
+ * acknowledgements are still on their way.
  */
-static void fill_until(struct flow *f, uint64_t end)
+static void fill_until(struct flow *f, uint64_t end, uint64_t least)
 {
     uint64_t count = f->plan->count;
     struct patience p = {.moved = turn_now()};
 
-    while (!f->turn->failed && turn_now() < end && !(count && f->acked >= count)) {
+    while (!f->turn->failed && (turn_now() < end || f->acked < least) &&
+           !(count && f->acked >= count)) {
         flow_turn(f);
         patience_check(&p, f, f->acked, "publishing");
     }
@@ -111,9 +113,11 @@ static void fill(struct flow *f, struct report *r)
         return;
     flow_kick(f);
     if (!plan->count)
-        fill_until(f, turn_now() + plan->warmup_ms * 1000000);
+        /* Not steady before every window has gone round once: some brokers take all before they
+         * acknowledge any. */
+        fill_until(f, turn_now() + plan->warmup_ms * 1000000, f->publishers * f->window);
     struct sample a = sample_take(f, f->acked);
-    fill_until(f, plan->count ? UINT64_MAX : a.at + plan->duration_ms * 1000000);
+    fill_until(f, plan->count ? UINT64_MAX : a.at + plan->duration_ms * 1000000, 0);
     struct sample b = sample_take(f, f->acked);
     /* What is only measured by time and left behind need not be complete. */
     if (plan->count || !plan->keep)

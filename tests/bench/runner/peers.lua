@@ -65,7 +65,7 @@ local extra = "limits { max_subscriptions none; }"
 local function skep(threads)
   return function(port, kind)
     local listener = listeners[kind + 1]:format(port + kind):gsub("DIR", dir)
-    write(dir .. "/skep.conf", ("threads %d;\ndata_dir %s/data;\n%s\n%s\n"):format(threads, dir,
+    write(dir .. "/skep.conf", ("threads %d;\nstore off;\ndata_dir %s/data;\n%s\n%s\n"):format(threads, dir,
       listener, extra .. (M.skep_extra or "")))
     os.execute(("rm -rf %s/data; mkdir %s/data"):format(dir, dir))
     return ("%s/skep -c %s/skep.conf"):format(bin, dir)
@@ -109,7 +109,7 @@ function M.start(name, cores, kind)
 end
 
 function M.alive(peer)
-  return exists(("/proc/%d/stat"):format(peer.pid))
+  return not M.gone(peer.pid, 0.02)
 end
 
 -- The last words of a peer that died or misbehaved.
@@ -120,10 +120,16 @@ function M.log(path)
   return text:match "([^\n]+)%s*$" or "no word in its log"
 end
 
--- Wait up to so many seconds for the end of a process.  One that only waits to be buried has ended.
+-- Wait up to so many seconds for the end of a process.  One that only waits to be buried has ended,
+-- but not before its last thread has: until then it holds its files and their locks.
 function M.gone(pid, seconds)
-  return os.execute(("for i in $(seq %d); do s=$(sed -n 's/^State:.\\(.\\).*/\\1/p' /proc/%d/status 2>/dev/null); "
-    .. "case $s in ''|Z) exit 0; esac; sleep 0.02; done; exit 1"):format(seconds * 50, pid)) == true
+  return os.execute(([[for i in $(seq %d); do
+    case $(sed -n 's/^State:.\(.\).*/\1/p' /proc/%d/status 2>/dev/null) in
+    '') exit 0 ;;
+    Z) set -- /proc/%d/task/*; [ $# -gt 1 ] || exit 0 ;;
+    esac
+    sleep 0.02
+  done; exit 1]]):format(math.ceil(seconds * 50), pid, pid)) == true
 end
 
 -- Ask, wait up to 10 seconds (or so many), insist.  True when asking did.

@@ -49,7 +49,7 @@ struct names {
 
 static struct file files[FILES];
 static uint32_t file_count;
-static struct names now, stable; /* as the broker sees them; as they are on the disk */
+static struct names now, stable;  /* as the broker sees them; as they are on the disk */
 static uint32_t number_of[FILES]; /* this life's numbers of files -> ours */
 static struct pending renames[FILES];
 static size_t rename_count;

@@ -51,6 +51,15 @@ local function expect_refusals(w, late)
   end
 end
 
+-- What an operator is told: whether Skep is ready, and if not, why.
+local function expect_status(b, ready)
+  local text = b:ask "status"
+  local as_told = text:find(('"ready":%s'):format(ready), 1, true)
+  if not as_told or (text:find('"why":"%w') ~= nil) == ready then
+    fail.raise("not said to be %s: %s", ready and "ready" or "refusing", text)
+  end
+end
+
 local function expect_qos0(b)
   local c = b:join { clean_start = true }
   c:subscribe("zero/q/+", 0)
@@ -73,6 +82,7 @@ local function end_by_healing(w, b, row, flag)
   w:publish()
   sched.until_time(host.now() + 0.2)
   w:drain(row.name .. ", healed")
+  expect_status(b, true)
   end_by_kill(w, b)
 end
 
@@ -92,6 +102,7 @@ local function try(row, finish)
   touch(flag)
   provoke(w, b, row.says)
   if row.refuses then expect_refusals(w, late) end
+  expect_status(b, not row.refuses)
   expect_qos0(b)
   finish(w, b, row, flag)
   os.remove(flag)
@@ -163,6 +174,7 @@ function faults.run(o)
   end
   run("a start on a disk that fails", try_start)
   run("short writes", try_short)
+  if count == 0 then fail.raise("there is none with that name") end
   return count .. " faults"
 end
 

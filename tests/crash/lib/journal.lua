@@ -52,4 +52,31 @@ function journal:tell(peers, events)
   end
 end
 
+-- -- In a file, to be told again by another run --
+
+local function literal(v)
+  if type(v) ~= "table" then return ("%q"):format(v) end
+  local parts = {}
+  for k, item in pairs(v) do parts[#parts + 1] = ("[%q]=%s"):format(k, literal(item)) end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+-- After date().  What the codec leaves of a packet's bytes is not needed again.
+function journal:save(path)
+  local f = assert(io.open(path, "w"))
+  f:write "return {\n"
+  for _, e in ipairs(self.entries) do
+    if e.packet then e.packet.bytes = nil end
+    f:write(literal(e), ",\n")
+  end
+  f:write "}\n"
+  f:close()
+end
+
+function journal.load(path)
+  local self = journal.new(false)
+  self.entries = assert(loadfile(path))()
+  return self
+end
+
 return journal

@@ -22,7 +22,7 @@ skep-crash: ends the broker the hard way, and looks whether it kept its word
   --rounds N       so many kills (random), moments (power)
   --seconds N      or for so long
   --sync MODE      always (default), none, "interval 50ms"
-  --only TEXT      points, faults: those whose name holds TEXT
+  --only TEXT      points, faults: those whose name holds TEXT; power: one cut that failed before
   --without IDS    leave these clients out (see lib/world.lua): "w1 w2"
   --ignore TEXT    pass over complaints that hold this text, to look behind a known one
   --memory         the store is off and nothing is killed: tries the harness

@@ -154,6 +154,7 @@ function points.run(o)
   end
   b:stop()
   server.done(b)
+  if count == 0 then fail.raise("there is none with that name") end
   return count .. " points"
 end
 

@@ -15,6 +15,12 @@ local power = {}
 local MODES = { "torn", "torn", "torn", "drop", "keep" }
 local LIVES = 2 -- the second begins with a recovery
 
+local function paths_of(seed)
+  local paths = { journal = ("%s/power.%d.journal"):format(server.base, seed) }
+  for life = 1, LIVES do paths[life] = ("%s/power.%d.%d"):format(server.base, seed, life) end
+  return paths
+end
+
 local function work(w, seconds)
   w:gather()
   w:publish()
@@ -27,10 +33,9 @@ end
 
 -- Some lives of the broker in a world that writes a journal; paths of the traces.
 local function record(o)
-  local paths, b = {}, nil
+  local paths, b = paths_of(o.seed), nil
   local w = world.new { journal = journal.new(true) }
   for life = 1, LIVES do
-    paths[life] = ("%s/power.%d.%d"):format(server.base, o.seed, life)
     local shim = { TRACE = paths[life] }
     if b then server.again(b, shim) else b = server.start { shim = shim } end
     w.server = b
@@ -65,7 +70,7 @@ local function start_on(paths, n, mode, dice)
 end
 
 local function try(j, paths, n, mode, dice)
-  local context = ("a cut after %d events, %s, dice %d"):format(n, mode, dice)
+  local context = ("cut '%d %s %d'"):format(n, mode, dice)
   local w = world.new {}
   w.live = false
   j:tell(w.peers, n)
@@ -83,21 +88,35 @@ local function try(j, paths, n, mode, dice)
   server.done(b)
 end
 
--- o: rounds, seconds (whichever ends first; default: every moment), seed
+local function remove(paths)
+  os.remove(paths.journal)
+  for _, path in ipairs(paths) do os.remove(path) end
+end
+
+-- "N MODE DICE" of a run that failed: its traces and journal are still there.
+local function again(o)
+  local n, mode, dice = o.only:match("^(%d+) (%a+) (%d+)$")
+  local paths = paths_of(o.seed)
+  if not n then fail.raise("--only takes what the failure said: N MODE DICE") end
+  try(journal.load(paths.journal), paths, tonumber(n), mode, tonumber(dice))
+  return o.only
+end
+
+-- o: rounds, seconds (whichever ends first; default: every moment), seed, only (see again)
 function power.run(o)
   math.randomseed(o.seed)
+  if o.only then return again(o) end
   local j, paths = record(o)
   local t = trace.read(paths)
   j:date(t)
+  j:save(paths.journal)
   local ends, tried = host.now() + (o.seconds or math.huge), 0
   for _, n in ipairs(moments_of(t)) do
     if host.now() > ends or tried >= (o.rounds or math.huge) then break end
     try(j, paths, n, MODES[math.random(#MODES)], math.random(1 << 30))
     tried = tried + 1
   end
-  if not server.keep then
-    for _, path in ipairs(paths) do os.remove(path) end
-  end
+  remove(paths)
   return ("%d of %d moments, %d entries in the journal"):format(tried, #t.events, #j.entries)
 end
 

@@ -52,6 +52,7 @@ function server.again(b, shim)
   if ok then return true end
   b:wait_end(1)
   if shim and shim.KILL and b.how == "signal" and b.code == 9 then return false end
+  if b.how then fail.raise("%s", b:describe_end()) end
   error(err, 0)
 end
 

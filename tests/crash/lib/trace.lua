@@ -26,6 +26,9 @@ function trace:append(path)
     self.events[#self.events + 1] = e
     self:follow(e, first)
   end
+  for _, list in pairs(self.ports) do
+    for _, c in ipairs(list) do c.last = c.last or #self.events end
+  end
 end
 
 -- Connections of each port, in order, each with its sends: how many bytes with it, and after how
@@ -44,6 +47,7 @@ function trace:follow(e, first)
 end
 
 -- After how many events, at the earliest, byte `upto` of the nth connection from this port was sent.
+-- A process that was killed may have sent without having noted it: then, by its end.
 function trace:sent_after(port, nth, upto)
   local c = self.ports[port] and self.ports[port][nth]
   for i = c and c.cursor or 1, c and #c.sends or 0 do
@@ -52,6 +56,7 @@ function trace:sent_after(port, nth, upto)
       return c.sends[i].after
     end
   end
+  if c then return c.last end
   error(("the trace does not say when byte %d went to port %d"):format(upto, port))
 end
 

@@ -206,10 +206,9 @@ function world:drain(context, late)
   self.publishing = false
   while not self.book.complaint do
     for _, p in ipairs(self.list) do p:catch_up() end
-    local p, m = busy(self), self.book:first_owed(here, late)
+    local p, m, r = busy(self), self.book:first_owed(here, late)
     if not p and not m then break end
     if not sched.listen(self, deadline) then
-      local _, r = self.book:first_owed(here, late)
       if m then
         self.book:complain(m, "%s is owed it and does not get it", r.name)
       else

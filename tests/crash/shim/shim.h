@@ -26,8 +26,27 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+/* The next one of that name: libc's, or the sanitizer's. */
+#define NEXT(name)                                                                                 \
+    static __typeof__(&name) next;                                                                 \
+    if (!next)                                                                                     \
+    next = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+#define EXPORT __attribute__((visibility("default")))
+
 enum shim_op { OP_WRITE, OP_SYNC, OP_RENAME, OP_UNLINK, OP_CREATE, OPS };
 enum shim_class { CLASS_NONE, CLASS_LOG, CLASS_STATE, CLASS_META };
+
+/* -- names.c: which descriptor is which file, and the calls about names.  Any thread. -- */
+
+struct watched {
+    enum shim_class class;
+    uint32_t file; /* its number in the trace */
+    bool folder, dsync;
+};
+
+/* CLASS_NONE and no folder: a file that is not watched. */
+struct watched watched(int fd);
 
 /* -- point.c: when to do what.  Any thread. -- */
 

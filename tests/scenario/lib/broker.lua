@@ -192,8 +192,8 @@ function broker:wait_end(seconds)
   return self.how, self.code
 end
 
--- Asks over the control socket; the numbers of the answer by name.
-function broker:control(command)
+-- Asks over the control socket; the answer as it came.
+function broker:ask(command)
   local socket = link.open { path = self.dir .. "/data/control.sock" }
   socket:send(('{"cmd":"%s"}\n'):format(command))
   local text = ""
@@ -203,7 +203,12 @@ function broker:control(command)
     text = text .. bytes
   end
   socket:close()
-  local numbers = {}
+  return text
+end
+
+-- The same; the numbers of the answer by name.
+function broker:control(command)
+  local numbers, text = {}, self:ask(command)
   for name, value in text:gmatch('"([%w_]+)":(%d+)') do numbers[name] = tonumber(value) end
   return numbers
 end

@@ -1,12 +1,15 @@
 /* Folding on demand: when store_fold() returns, the tables have it. */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "model.h"
@@ -97,6 +100,57 @@ static void test_a_log_that_refuses(void **state)
     sim_free(&sim);
 }
 
+static _Atomic unsigned syncs_failed;
+
+static int log_does_not_sync(struct sim *sim, enum sim_kind kind, int fd)
+{
+    pthread_mutex_lock(&sim->mutex);
+    bool log = strstr(sim->files[fd].name, "/log-") != NULL;
+    pthread_mutex_unlock(&sim->mutex);
+    if (kind != SIM_SYNC || !log)
+        return 0;
+    atomic_fetch_add(&syncs_failed, 1);
+    return EIO;
+}
+
+/* The log has given up two segments for a third, and has made itself new ones. */
+static bool has_given_up(struct store *s)
+{
+    return atomic_load(&syncs_failed) >= 3 && store_stats(s).log.free >= 2;
+}
+
+/* [M5] All of the log is in the tables, the segment behind it never reached the disk, and the
+ * power goes: that is not a log that was lost. */
+static void test_a_power_cut_behind_a_fold(void **state)
+{
+    struct sim *sim = sim_new();
+    struct store_conf conf = conf_of(&sim->disk);
+    uint64_t end, deadline = clock_mono_ms() + 60000;
+    struct store *s;
+    char why[512];
+
+    conf.retry_ms = 3600 * 1000;
+    conf.keep_log = true;
+    scratch_clear();
+    must_open(&s, &conf);
+    end_one(s, &end);
+    must_fold(s, end);
+    SIM_SET(sim, before, log_does_not_sync);
+    end_one(s, &end);
+    assert_int_equal(store_fold(s, end, why, sizeof why), ERR_SYSTEM);
+    while (!has_given_up(s) && clock_mono_ms() < deadline)
+        sched_yield();
+    pthread_mutex_lock(&sim->mutex);
+    struct sim *cut = sim_cut_now(sim, SIM_LOSE_ALL, 1);
+    pthread_mutex_unlock(&sim->mutex);
+    store_close(&s);
+    conf.disk = &cut->disk;
+    must_open(&s, &conf);
+    assert_int_equal(store_close(&s), 0);
+    sim_free(&cut);
+    sim_free(&sim);
+}
+
 /* -- Many at once -- */
 
 enum { THREADS = 3, ROUNDS = 60 };
@@ -166,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables_have_it),
         cmocka_unit_test(test_a_log_that_refuses),
+        cmocka_unit_test(test_a_power_cut_behind_a_fold),
         cmocka_unit_test(test_many_threads),
     };
     log_level_set(LOG_LEVEL_ERROR + 1);

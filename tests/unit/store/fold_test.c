@@ -232,7 +232,7 @@ static void test_nothing_for_ended_sessions(void **state)
         batch_received(&rig.batch, 1, 5, false);
         batch_sub(&rig.batch, &(struct record_sub){1, m_name(0), 3, 0, 0});
         batch_unsub(&rig.batch, 1, m_name(1));
-        batch_away(&rig.batch, &(struct record_away){1, 5, 0});
+        batch_away(&rig.batch, &(struct record_away){1, 5, 0, 0});
         batch_will(&rig.batch, &(struct record_will){.number = 1, .message = m_message(1, 0)});
         pub(&rig, 8, 1, 3);
         batch_end(&rig.batch, 1);
@@ -314,7 +314,7 @@ static void test_a_session_is_resumed(void **state)
         batch_ack(&rig.batch, 1, 0, 0);
         batch_sub(&rig.batch, &(struct record_sub){1, m_name(3), 9, 0, 0});
         batch_received(&rig.batch, 1, 4, false);
-        batch_away(&rig.batch, &(struct record_away){1, 99, 98});
+        batch_away(&rig.batch, &(struct record_away){1, 99, 98, 97});
         if (cut) {
             fold(&rig);
             expect(&rig,

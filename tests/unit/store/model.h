@@ -474,7 +474,7 @@ static inline void life_detail(struct life *l, unsigned s)
         break;
     default:
         op.kind = M_AWAY;
-        batch_away(b, &(struct record_away){s, op.value, 0});
+        batch_away(b, &(struct record_away){s, op.value, 0, 0});
         break;
     }
     life_note(l, s % M_WORKERS, &op);

@@ -84,7 +84,7 @@ static void add_one_of_each(struct batch *b)
     batch_received(b, 5, 1, true);
     batch_will(b, &(struct record_will){.number = 5, .delay = 1, .expiry = 2, .message = hello});
     batch_will(b, &(struct record_will){.number = 5});
-    batch_away(b, &(struct record_away){5, UINT64_MAX, 17});
+    batch_away(b, &(struct record_away){5, UINT64_MAX, 17, 3});
     batch_end(b, 5);
 }
 

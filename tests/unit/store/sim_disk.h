@@ -49,8 +49,11 @@ struct sim {
     int fail_syncs;        /* so many fail with EIO; -1: all */
     int fail_writes;       /* with write_errno */
     int write_errno;
-    uint64_t space, used;                 /* ENOSPC beyond; 0: no limit */
-    void (*before_sync)(struct sim *sim); /* a place for a test to wait at */
+    uint64_t space, used; /* ENOSPC beyond; 0: no limit */
+    /* Called before each SIM_WRITE and SIM_SYNC, without the mutex: a place to wait at.  An
+     * errno makes it fail. */
+    int (*before)(struct sim *sim, enum sim_kind kind, int fd);
+    void *before_arg;
     uint64_t writes, syncs;
 };
 
@@ -153,8 +156,11 @@ static inline ssize_t sim_pwritev(struct disk *d, int fd, const struct iovec *ve
                                   uint64_t at)
 {
     struct sim *sim = sim_of(d);
+    int error = sim->before ? sim->before(sim, SIM_WRITE, fd) : 0;
     size_t done = 0;
 
+    if (error)
+        return sim_fail(error);
     pthread_mutex_lock(&sim->mutex);
     size_t most = sim->short_writes ? sim->short_writes : SIZE_MAX;
     struct sim_file *f = &sim->files[fd];
@@ -205,10 +211,11 @@ static inline void sim_settle_file(struct sim_file *f)
 static inline int sim_fdatasync(struct disk *d, int fd)
 {
     struct sim *sim = sim_of(d);
+    int error = sim->before ? sim->before(sim, SIM_SYNC, fd) : 0;
     int err = 0;
 
-    if (sim->before_sync)
-        sim->before_sync(sim);
+    if (error)
+        return sim_fail(error);
     pthread_mutex_lock(&sim->mutex);
     sim->syncs++;
     if (sim->fail_syncs) {
@@ -425,6 +432,65 @@ static inline void sim_tear(struct sim *to, const struct sim *from, size_t upto,
     }
 }
 
+/* Each file has dice of its own, by what it begins with and not by its number: which thread made
+ * or freed a file first does not change what becomes of it.  The first 24 bytes of a segment but
+ * for its random salt (4 bytes at 12) say which one it is. */
+static inline uint64_t sim_file_seed(const struct sim_file *f, uint64_t seed)
+{
+    for (size_t i = 0; i < 24 && i < f->size; i++)
+        seed = (seed ^ (i >= 12 && i < 16 ? 0 : f->now[i])) * 0x100000001b3ull;
+    return seed;
+}
+
+/* `to` is as the disk was while it ran; now its power goes. */
+static inline void sim_lose(struct sim *to, const struct sim *from, size_t upto, enum sim_loss loss,
+                            uint64_t seed)
+{
+    bool names = loss == SIM_LOSE_NONE || (loss == SIM_LOSE_SECTORS && sim_dice(&seed) % 2);
+    if (names)
+        sim_settle_names(to);
+    for (int fd = 0; fd < to->file_count; fd++) {
+        struct sim_file *f = &to->files[fd];
+        if (loss == SIM_LOSE_NONE)
+            sim_settle_file(f);
+        else if (loss == SIM_LOSE_SECTORS) {
+            uint64_t own = sim_file_seed(f, seed);
+            sim_tear(to, from, upto, fd, &own);
+        }
+        memcpy(f->name, f->stable_name, sizeof f->name);
+        free(f->now);
+        f->now = malloc(f->stable_size ? f->stable_size : 1);
+        if (f->stable_size)
+            memcpy(f->now, f->stable, f->stable_size);
+        f->size = f->stable_size;
+    }
+}
+
+static inline void sim_copy_bytes(uint8_t **to, size_t *to_size, const uint8_t *from, size_t size)
+{
+    sim_resize(to, to_size, size);
+    if (size)
+        memcpy(*to, from, size);
+}
+
+/* The disk after a power cut now, ready to be used and cut again.  Nobody writes meanwhile. */
+static inline struct sim *sim_cut_now(const struct sim *from, enum sim_loss loss, uint64_t seed)
+{
+    struct sim *to = sim_new();
+
+    to->file_count = from->file_count;
+    for (int i = 0; i < from->file_count; i++) {
+        const struct sim_file *f = &from->files[i];
+        struct sim_file *copy = &to->files[i];
+        memcpy(copy->name, f->name, sizeof f->name);
+        memcpy(copy->stable_name, f->stable_name, sizeof f->stable_name);
+        sim_copy_bytes(&copy->now, &copy->size, f->now, f->size);
+        sim_copy_bytes(&copy->stable, &copy->stable_size, f->stable, f->stable_size);
+    }
+    sim_lose(to, from, from->event_count, loss, seed);
+    return to;
+}
+
 /* The disk after the first `upto` events and a power cut.  *marked: the last mark before. */
 static inline struct sim *sim_cut(const struct sim *from, size_t upto, enum sim_loss loss,
                                   uint64_t seed, uint64_t *marked)
@@ -438,22 +504,7 @@ static inline struct sim *sim_cut(const struct sim *from, size_t upto, enum sim_
         if (from->events[i].kind == SIM_MARK)
             *marked = from->events[i].mark;
     }
-    bool names = loss == SIM_LOSE_NONE || (loss == SIM_LOSE_SECTORS && sim_dice(&seed) % 2);
-    if (names)
-        sim_settle_names(to);
-    for (int fd = 0; fd < to->file_count; fd++) {
-        struct sim_file *f = &to->files[fd];
-        if (loss == SIM_LOSE_NONE)
-            sim_settle_file(f);
-        else if (loss == SIM_LOSE_SECTORS)
-            sim_tear(to, from, upto, fd, &seed);
-        memcpy(f->name, f->stable_name, sizeof f->name);
-        free(f->now);
-        f->now = malloc(f->stable_size ? f->stable_size : 1);
-        if (f->stable_size)
-            memcpy(f->now, f->stable, f->stable_size);
-        f->size = f->stable_size;
-    }
+    sim_lose(to, from, upto, loss, seed);
     return to;
 }
 

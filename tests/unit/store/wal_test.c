@@ -582,6 +582,24 @@ static void test_damage_is_told_from_a_torn_end(void **state)
     rig_close(&rig);
 }
 
+/* The zeros of a segment that was never written to are no record, not even at the log's very
+ * beginning, whose lsn they have. */
+static void test_an_empty_log_is_not_torn(void **state)
+{
+    struct sim *sim = sim_new();
+    struct segment *s;
+    struct found f;
+    struct replay r;
+    char why[512];
+
+    assert_int_equal(segment_create(&s, &sim->disk, "d", 0, WAL_SEGMENT_LEAST, why, sizeof why), 0);
+    assert_int_equal(segment_use(s, 1, 0), 0);
+    segment_free(&s);
+    assert_int_equal(read_all(sim, 0, &f, &r), 0);
+    assert_int_equal(r.torn_bytes, 0);
+    sim_free(&sim);
+}
+
 static void test_other_versions_are_refused(void **state)
 {
     struct rig rig;
@@ -693,6 +711,7 @@ int main(void)
         cmocka_unit_test(test_power_cut_in_the_other_modes),
         cmocka_unit_test(test_leftovers_are_not_records),
         cmocka_unit_test(test_damage_is_told_from_a_torn_end),
+        cmocka_unit_test(test_an_empty_log_is_not_torn),
         cmocka_unit_test(test_other_versions_are_refused),
         cmocka_unit_test(test_many_threads_keep_their_order),
     };

@@ -1,0 +1,16 @@
+/* Where Skep keeps its data on this machine, for commands that are not told. */
+#ifndef SKEP_CTL_PLACE_H
+#define SKEP_CTL_PLACE_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+/* The data folder of the source tree this program was built in (TREE/build/PRESET/bin/skepctl);
+ * false when it was not.  The folder may be missing. */
+bool place_tree_data(char out[PATH_MAX]);
+
+/* The store in the first of the customary data folders that has one; the last one looked at when
+ * none has, and false. */
+bool place_store(char out[PATH_MAX]);
+
+#endif
