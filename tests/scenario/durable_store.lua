@@ -245,12 +245,12 @@ story("the ledger counts what was there before", "MQTT-4.5.0-1", function(t)
   t:equal(l.routed, 25, "routed")
   t:equal(l.waiting, 25, "waiting")
   c = b:join(keep(t))
-  for _ = 1, 25 do c:receive() end
+  for _ = 1, 25 do c:receive { dup = false } end
   again.fence(c)
   l = b:check_ledger()
   t:equal(l.waiting, 0, "waiting after all were received")
   t:equal(l.delivered_qos1 + l.delivered_qos2, 25, "delivered")
-  t:equal(l.redelivered, 25, "of which sent again")
+  t:equal(l.redelivered, 0, "of which sent again")
 end)
 
 -- Traffic for several checkpoints, each of which takes up where the one before ended.
