@@ -46,6 +46,7 @@ struct broker {
     void *ops_arg;
     _Atomic uint32_t worker_count;
     struct worker *workers[BROKER_WORKERS_MAX];
+    _Atomic bool crowded;  /* max_queued_messages is reached: a queue that waits is a full one */
     _Atomic bool squeeze;  /* memory runs short: long queues keep less of it */
     _Atomic bool pressure; /* above the memory limit: publishers are not read from */
 };

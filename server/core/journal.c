@@ -10,6 +10,12 @@
 #include "core/will.h"
 #include "store/store.h"
 
+/* Finished while the record of a message was open. */
+struct late {
+    uint64_t number, counter;
+    unsigned flags;
+};
+
 /* A run of counters of one session, queued by one turn of this worker. */
 struct hold {
     struct session *session; /* pinned */
@@ -35,6 +41,7 @@ void journal_fini(struct worker *w)
     ASSERT(w->journal.hold_count == 0);
     batch_fini(&w->journal.batch);
     free(w->journal.holds);
+    free(w->journal.late);
 }
 
 /* -- Messages -- */
@@ -126,37 +133,69 @@ void journal_target(struct worker *w, struct session *s, uint64_t counter, struc
     }
 }
 
+static void write_late(struct journal *j)
+{
+    for (uint32_t i = 0; i < j->late_count; i++)
+        batch_ack(&j->batch, j->late[i].number, j->late[i].counter, j->late[i].flags);
+    j->late_count = 0;
+}
+
+static bool end_pub(struct journal *j)
+{
+    bool wrote = j->begun && batch_pub_end(&j->batch);
+
+    j->message = NULL;
+    j->begun = false;
+    return wrote;
+}
+
 bool journal_end(struct worker *w)
 {
     struct journal *j = &w->journal;
 
     if (!j->begun && writing(w) && ((j->flags & RECORD_KEEP) || j->joined))
         begin_pub(w);
-    bool wrote = j->begun;
-    if (wrote)
-        wrote = batch_pub_end(&j->batch);
-    j->message = NULL;
-    j->begun = j->joined = false;
+    bool wrote = end_pub(j);
+    j->joined = false;
+    write_late(j);
     return wrote;
 }
 
+/* Without a target there is nothing to write, and the message may be gone already. */
 bool journal_end_joined(struct worker *w)
 {
-    bool wrote = journal_end(w);
+    struct journal *j = &w->journal;
+    bool wrote = end_pub(j);
 
     if (wrote) {
-        batch_join(&w->journal.batch);
-        w->journal.joined = true;
+        batch_join(&j->batch);
+        j->joined = true;
     }
     return wrote;
 }
 
 /* -- Queues -- */
 
+/* A full queue drops its oldest in the middle of a message's record or chain. */
+static void note_late(struct journal *j, struct late late)
+{
+    if (j->late_count == j->late_cap) {
+        j->late_cap = j->late_cap ? j->late_cap * 2 : 16;
+        j->late = xrealloc(j->late, j->late_cap * sizeof *j->late);
+    }
+    j->late[j->late_count++] = late;
+}
+
 void journal_done(struct worker *w, const struct session *s, uint64_t counter, unsigned flags)
 {
-    if (session_written(w, s))
-        batch_ack(&w->journal.batch, s->serial, counter, flags);
+    struct journal *j = &w->journal;
+
+    if (!session_written(w, s))
+        return;
+    if (j->begun || j->joined)
+        note_late(j, (struct late){s->serial, counter, flags});
+    else
+        batch_ack(&j->batch, s->serial, counter, flags);
 }
 
 void journal_released(struct worker *w, const struct session *s, uint64_t counter)

@@ -20,6 +20,7 @@
 struct broker;
 struct entry;
 struct hold;
+struct late;
 struct message;
 struct session;
 struct store;
@@ -40,7 +41,9 @@ struct journal {
     unsigned flags;
     uint16_t packet_id;
     bool begun;
-    bool joined; /* to the record before */
+    bool joined;       /* to the record before */
+    struct late *late; /* acknowledgements to be written behind it */
+    uint32_t late_count, late_cap;
 
     /* QoS 2 deliveries whose record has not settled, oldest first: a ring. */
     struct hold *holds;

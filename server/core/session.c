@@ -140,6 +140,9 @@ static bool queue_has_room(const struct worker *w, const struct session *s, size
                           ? session_link(s)->quota - out->in_flight
                           : 0;
 
+    if (UNLIKELY(atomic_load_explicit(&w->broker->crowded, memory_order_relaxed)) &&
+        waiting(out) > window)
+        return false;
     return waiting(out) < w->limits->max_queue_messages + window &&
            (queued_bytes(out) + cost <= w->limits->max_queue_bytes || queued_bytes(out) == 0);
 }

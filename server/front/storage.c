@@ -101,6 +101,7 @@ int storage_open(struct storage **out, const struct server_conf *conf, struct br
         return err;
     for (unsigned i = 0; i < conf->threads; i++)
         desks[i]->w->journal.store = s->store;
+    journal_submit(desks[0]->w); /* before another loop can say more of the same sessions */
     return 0;
 }
 

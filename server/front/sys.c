@@ -97,6 +97,26 @@ static void watch_memory(struct sys *sys, uint64_t limit)
         log_info("front", "memory below the limit again: publishers are served");
 }
 
+/* One sum a tick instead of a counter that all threads would share. */
+static void watch_queues(struct sys *sys, uint64_t most)
+{
+    struct ledger_sum sum;
+    bool is = false, was = atomic_load(&sys->broker->crowded);
+
+    if (most) {
+        broker_ledger(sys->broker, &sum);
+        is = ledger_waiting(&sum) >= most;
+    }
+    if (is == was)
+        return;
+    atomic_store(&sys->broker->crowded, is);
+    if (is)
+        log_warn("front", "%" PRIu64 " messages wait in queues, the most allowed: queues count as full",
+                 ledger_waiting(&sum));
+    else
+        log_info("front", "queues have room again");
+}
+
 /* After a storm the allocator holds on to what the clients that left had used.  Once half
  * of them are gone it is given back to the system: some milliseconds, once. */
 static void give_back(struct sys *sys)
@@ -242,6 +262,7 @@ static void on_tick(void *arg, struct wheel_timer *timer)
 
     bool more = broker_tick(w);
     watch_memory(sys, w->limits->memory_limit);
+    watch_queues(sys, w->limits->max_queued_messages);
     give_back(sys);
     if (interval &&
         (sys->published_ms == sys->started_ms || w->now_ms - sys->published_ms >= interval))

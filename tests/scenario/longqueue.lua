@@ -124,3 +124,27 @@ story("a client gets what is published while its long queue is being read", "MQT
     drain(t, c, 601, 1200)
     c:expect_nothing()
   end)
+
+story("all queues together have a limit of their own", "MQTT-4.1.0-2", function(t)
+  local b = t:own_broker "limits { max_queued_messages 100; max_queue_messages 100000; }"
+  for i = 1, 2 do
+    local c = b:join(keep(t, { id = t.topic .. i }))
+    c:subscribe(t.topic, 1)
+    c:disconnect()
+  end
+  local p = b:join()
+  local deadline, refused = t:now() + 30, 0
+  while refused == 0 do -- the limit is looked at four times a second
+    t:check(t:now() < deadline, "nothing was refused")
+    if p:publish { topic = t.topic, payload = "x", qos = 1 }.reason == 0x97 then refused = 1 end
+  end
+  local ledger = b:check_ledger()
+  t:check(ledger.routed - ledger.dropped_queue_full >= 100, "refused below the limit")
+  b:join { id = t.topic .. 1, clean_start = true }:disconnect()
+  b:join { id = t.topic .. 2, clean_start = true }:disconnect()
+  local c = b:join(keep(t))
+  c:subscribe(t.topic, 1)
+  c:disconnect()
+  repeat t:check(t:now() < deadline, "the limit stays")
+  until p:publish { topic = t.topic, payload = "x", qos = 1 }.reason == 0
+end)
