@@ -246,6 +246,8 @@ void journal_session(struct worker *w, struct session *s)
         s->will->publisher = s->serial;
     record.number = s->serial;
     batch_session(&w->journal.batch, &record);
+    if (s->will || s->will_written) /* or the session could come back with the will before */
+        batch_join(&w->journal.batch);
     write_will(w, s);
 }
 

@@ -68,6 +68,7 @@ struct game {
     struct request requests[REQUESTS];
     unsigned request_count;
     uint8_t subscribed[FILTERS];
+    bool faults; /* the disk failed at some time */
     unsigned crashes;
     uint8_t probe_wanted[CRASHES][FILTERS];
     uint8_t probe_got[CRASHES][FILTERS];
@@ -86,6 +87,13 @@ static void text_of(const struct packet *packet, char *text, size_t size)
     text[packet->payload_len] = '\0';
 }
 
+/* A refusal that got lost with its connection is followed by the same message again, which may be
+ * taken then, behind others. */
+static bool may_be_refused(const struct game *g, unsigned publisher)
+{
+    return g->faults && g->players[publisher]->version == 5;
+}
+
 /* -- Subscribers -- */
 
 static void on_message(struct player *p, const struct packet *packet, const char *topic)
@@ -99,10 +107,11 @@ static void on_message(struct player *p, const struct packet *packet, const char
     ASSERT(sscanf(topic, "q/%u", &at) == 1);
     ASSERT(packet->qos == (qos < r->qos ? qos : r->qos)); /* [MQTT-3.8.4-8] */
     int *last = &r->last[publisher][at][qos];
-    if (r->count[publisher][seq]++ == 0) {
-        ASSERT((int)seq > *last);
+    if (r->count[publisher][seq]++ > 0)
+        return;
+    ASSERT((int)seq > *last || may_be_refused(r->game, publisher));
+    if ((int)seq > *last)
         *last = (int)seq;
-    }
 }
 
 static void on_will(struct player *p, const struct packet *packet, const char *topic)
@@ -227,8 +236,10 @@ static void disk_step(struct game *g)
 {
     struct depot *d = world_depot(g->world);
 
-    if (pick(g, 60) == 0)
+    if (pick(g, 60) == 0) {
+        g->faults = true;
         depot_fault(d, pick(g, 6), pick(g, 2), pick(g, 2) ? EIO : ENOSPC);
+    }
     if (pick(g, 80) == 0)
         depot_checkpoint(d, false, DEPOT_LOSE_ALL, 0);
     world_commit(g->world);
