@@ -251,13 +251,21 @@ void journal_session(struct worker *w, struct session *s)
     write_will(w, s);
 }
 
+/* What an earlier process may have sent is not forgotten with this one. */
+static uint64_t sent_below(const struct outbox *out)
+{
+    if (!out)
+        return 0;
+    return out->q1.fresh > out->stored ? out->q1.fresh : out->stored;
+}
+
 void journal_away(struct worker *w, const struct session *s, uint64_t ends_ms, uint64_t will_ms)
 {
     struct record_away record = {
         .number = s->serial,
         .ends_ms = ends_ms == UINT64_MAX ? UINT64_MAX : store_time(w, ends_ms),
         .will_ms = will_ms ? store_time(w, will_ms) : 0,
-        .sent = s->out ? s->out->q1.fresh : 0,
+        .sent = sent_below(s->out),
     };
 
     if (session_written(w, s))

@@ -192,6 +192,7 @@ static int on_session(void *arg, const struct load_session *l)
     if (l->tail) {
         struct outbox *out = r->s->out = xcalloc(1, sizeof *out);
         out->q1.head = out->q1.next = out->q1.fresh = out->q1.tail = l->tail;
+        out->stored = r->sent;
     }
     r->stats->sessions++;
     return 0;

@@ -35,6 +35,7 @@ struct outbox {
     struct fifo q0; /* QoS 0, only while connected */
     struct fifo q1; /* QoS 1 and 2 */
     uint64_t q0_bytes, q1_bytes;
+    uint64_t stored;     /* counters below may have been sent by an earlier process */
     uint32_t in_flight;  /* entries of q1 counting against the quota */
     struct spill *spill; /* what is behind q1 of a long queue (core/spill.h), NULL: nothing */
 };
