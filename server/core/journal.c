@@ -252,24 +252,28 @@ void journal_session(struct worker *w, struct session *s)
 }
 
 /* What an earlier process may have sent is not forgotten with this one. */
-static uint64_t sent_below(const struct outbox *out)
+static uint64_t sent_below(struct session *s)
 {
-    if (!out)
-        return 0;
-    return out->q1.fresh > out->stored ? out->q1.fresh : out->stored;
+    uint64_t sent = 0;
+
+    lock_take(&s->lock);
+    if (s->out)
+        sent = s->out->q1.fresh > s->out->stored ? s->out->q1.fresh : s->out->stored;
+    lock_drop(&s->lock);
+    return sent;
 }
 
-void journal_away(struct worker *w, const struct session *s, uint64_t ends_ms, uint64_t will_ms)
+void journal_away(struct worker *w, struct session *s, uint64_t ends_ms, uint64_t will_ms)
 {
+    if (!session_written(w, s))
+        return;
     struct record_away record = {
         .number = s->serial,
         .ends_ms = ends_ms == UINT64_MAX ? UINT64_MAX : store_time(w, ends_ms),
         .will_ms = will_ms ? store_time(w, will_ms) : 0,
-        .sent = sent_below(s->out),
+        .sent = sent_below(s),
     };
-
-    if (session_written(w, s))
-        batch_away(&w->journal.batch, &record);
+    batch_away(&w->journal.batch, &record);
 }
 
 void journal_ended(struct worker *w, uint64_t number)

@@ -73,7 +73,7 @@ void journal_released(struct worker *w, const struct session *s, uint64_t counte
 
 /* The session begins, or its client came back, with the settings it has now. */
 void journal_session(struct worker *w, struct session *s);
-void journal_away(struct worker *w, const struct session *s, uint64_t ends_ms, uint64_t will_ms);
+void journal_away(struct worker *w, struct session *s, uint64_t ends_ms, uint64_t will_ms);
 void journal_ended(struct worker *w, uint64_t number);
 /* The session has no will any more. */
 void journal_will_gone(struct worker *w, uint64_t number);
