@@ -441,6 +441,20 @@ static void stop_running(struct server *s)
         loop_stop(s->loops[i]);
 }
 
+/* The start failed after sessions had been taken up from the store, which keeps them. */
+static void forget_sessions(struct server *s)
+{
+    struct worker *w = s->desks && s->desks[0] ? s->desks[0]->w : NULL;
+
+    if (!w)
+        return;
+    w->journal.store = NULL;
+    qsbr_online(w->slot);
+    sessions_end_all(w);
+    qsbr_quiescent(w->slot);
+    qsbr_offline(w->slot);
+}
+
 void server_free(struct server **server)
 {
     struct server *s = *server;
@@ -449,6 +463,8 @@ void server_free(struct server **server)
         return;
     if (s->running)
         stop_running(s);
+    else
+        forget_sessions(s);
     reader_stop(&s->reader);
     storage_close(&s->storage);
     while (s->entrance_count > 0)

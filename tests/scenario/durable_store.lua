@@ -154,6 +154,26 @@ story("a damaged log stops the start with words", nil, function(t)
   for _ = 1, 50 do c:receive { retain = true } end
 end)
 
+story("a damaged checkpoint stops the start with words, sessions taken up or not", nil, function(t)
+  local b = t:own_broker()
+  local c = b:join(keep(t))
+  c:subscribe(t.topic, 1)
+  c:disconnect()
+  local p = b:join()
+  p:publish { topic = t.topic, payload = "queued", qos = 1 }
+  p:publish { topic = t.topic .. "/kept", payload = "the one that is damaged", qos = 1, retain = true }
+  b:stop() -- which leaves everything in the checkpoint
+  local path = b.dir .. "/data/store/state.mdb"
+  local at = read_file(path):find("the one that is damaged", 1, true) - 1
+  write_at(path, at, "#")
+  b.expected_end = true
+  expect_no_start(t, b, "not started: [^\n]*checkpoint cannot be read")
+  write_at(path, at, "t")
+  b.expected_end = nil
+  b:restart()
+  b:join(keep(t)):receive { payload = "queued" }
+end)
+
 story("a write that was cut off is dropped, and said", nil, function(t)
   local b = t:own_broker(SMALL)
   fill(t, b)
