@@ -35,7 +35,8 @@ struct sessions {
     /* Filled while the wheel advances; worked off without the mutex. */
     uint64_t now_ms;
     struct session *over;
-    struct will *wills;
+    struct session **due; /* whose wills are; they are attached to whoever ticks meanwhile */
+    uint32_t due_count, due_cap;
 };
 
 /* -- The table -- */
@@ -57,6 +58,7 @@ void sessions_free(struct sessions **t)
     ASSERT((*t)->total == 0);
     pthread_mutex_destroy(&(*t)->mutex);
     free((*t)->buckets);
+    free((*t)->due);
     free(*t);
     *t = NULL;
 }
@@ -295,12 +297,12 @@ bool sessions_cancel(struct worker *w, struct claim *claim)
 
 /* -- Letting go -- */
 
-static void go_away(struct worker *w, struct sessions *t, struct session *s)
+static void go_away(struct worker *w, struct sessions *t, struct session *s, uint64_t end_ms)
 {
     struct away *a = xcalloc(1, sizeof *a);
 
     a->session = s;
-    a->end_ms = s->expiry == EXPIRY_NEVER ? UINT64_MAX : w->now_ms + s->expiry * 1000ull;
+    a->end_ms = end_ms;
     if (s->will)
         a->will_ms = w->now_ms + s->will->delay * 1000ull;
     s->away = a;
@@ -310,18 +312,18 @@ static void go_away(struct worker *w, struct sessions *t, struct session *s)
     journal_submit(w); /* before another worker can take it up */
 }
 
-void sessions_release(struct worker *w, struct session *s)
+/* The session is nobody's any more: it goes to who waits for it, is kept until end_ms, or ends. */
+static void let_go(struct worker *w, struct session *s, uint64_t end_ms)
 {
     struct sessions *t = w->broker->sessions;
     struct session *old = NULL;
-    struct will *due = NULL; /* none: its connection has only just ended */
+    struct will *due = NULL; /* none: it was sent, or its delay begins now */
 
-    if (s->will && s->will->delay == 0)
-        will_publish(w, s);
     if (session_stored(s))
         journal_submit(w);
 
     pthread_mutex_lock(&t->mutex);
+    away_cancel(t, s);
     struct claim *claim = s->claim;
     s->claim = NULL;
     s->attached = false;
@@ -332,7 +334,7 @@ void sessions_release(struct worker *w, struct session *s)
         grant_anew(t, claim, s);
         old = s;
     } else if (s->expiry > 0) {
-        go_away(w, t, s);
+        go_away(w, t, s, end_ms);
     } else {
         unlink_session(t, s);
         old = s;
@@ -379,6 +381,13 @@ void sessions_restore_end(struct worker *w, struct session *old)
     session_bury(w, old);
 }
 
+void sessions_release(struct worker *w, struct session *s)
+{
+    if (s->will && s->will->delay == 0)
+        will_publish(w, s);
+    let_go(w, s, s->expiry == EXPIRY_NEVER ? UINT64_MAX : w->now_ms + s->expiry * 1000ull);
+}
+
 size_t sessions_assign_id(struct worker *w, char *buf, size_t cap)
 {
     struct sessions *t = w->broker->sessions;
@@ -397,6 +406,28 @@ size_t sessions_assign_id(struct worker *w, char *buf, size_t cap)
 
 /* -- Time -- */
 
+/* Its will is sent without the mutex.  Until that is written down nobody may take the session up,
+ * or a new will of its client might be written before this one is gone. */
+static void note_due(struct sessions *t, struct session *s)
+{
+    s->away->will_ms = 0;
+    s->attached = true;
+    t->connected++;
+    if (t->due_count == t->due_cap) {
+        t->due_cap = t->due_cap ? t->due_cap * 2 : 16;
+        t->due = xrealloc(t->due, t->due_cap * sizeof(struct session *));
+    }
+    t->due[t->due_count++] = s;
+}
+
+static void send_due(struct worker *w, struct session *s)
+{
+    uint64_t end_ms = s->away->end_ms;
+
+    will_publish(w, s);
+    let_go(w, s, end_ms);
+}
+
 /* Called while the wheel advances, table mutex held: notes what has to be done. */
 static void on_due(void *arg, struct wheel_timer *timer)
 {
@@ -413,10 +444,8 @@ static void on_due(void *arg, struct wheel_timer *timer)
         return;
     }
     if (a->will_ms && a->will_ms <= t->now_ms) {
-        s->will->next = t->wills;
-        t->wills = s->will;
-        s->will = NULL;
-        a->will_ms = 0;
+        note_due(t, s);
+        return;
     }
     away_arm(t, a);
 }
@@ -430,17 +459,17 @@ bool sessions_tick(struct worker *w)
     t->now_ms = w->now_ms;
     wheel_advance(&t->wheel, w->now_ms, TICK_TIMERS);
     struct session *over = t->over;
-    struct will *wills = t->wills;
+    struct session **due = t->due;
+    uint32_t due_count = t->due_count;
     t->over = NULL;
-    t->wills = NULL;
+    t->due = NULL;
+    t->due_count = t->due_cap = 0;
     bool more = wheel_next_due_ms(&t->wheel) <= w->now_ms;
     pthread_mutex_unlock(&t->mutex);
 
-    while (wills) {
-        struct will *will = wills;
-        wills = will->next;
-        will_send(w, will);
-    }
+    for (uint32_t i = 0; i < due_count; i++)
+        send_due(w, due[i]);
+    free(due);
     while (over) {
         struct session *s = over;
         over = s->chain;

@@ -21,7 +21,6 @@ struct will {
     bool retain;
     uint64_t publisher;      /* the session's serial */
     uint32_t publisher_hash; /* of its client id */
-    struct will *next;       /* in a list of those due */
 };
 
 /* Gives the session a will in place of the one it has.  All bytes are copied.  Owner. */

@@ -303,7 +303,7 @@ static void the_life_of_a_session(void **state)
     stored_will(a, "gone", 30);
     assert_true(sessions_record(a->w, &a->claim, a->claim.session) > 0);
     peer_attach(a, 100);
-    assert_log(&st, "SESSION 1 a 100\nWILL 1 gone delay 30\n");
+    assert_log(&st, "SESSION 1 a 100 +\nWILL 1 gone delay 30\n");
     peer_subscribe_with(a, "t", 1, 5);
     assert_log(&st, "SUB 1 t options 1 id 5\n");
     assert_true(session_unsubscribe(a->w, a->s, STR("t")));
@@ -311,7 +311,7 @@ static void the_life_of_a_session(void **state)
     peer_leave(a);
     assert_log(&st, "AWAY 1 ends 100 will 30\n");
     stored_claim(a, "a", EXPIRY_NEVER, false); /* back in time, with no will */
-    assert_log(&st, "SESSION 1 a 4294967295\nNO WILL 1\n");
+    assert_log(&st, "SESSION 1 a 4294967295 +\nNO WILL 1\n");
     peer_leave(a);
     assert_log(&st, "AWAY 1\n");
     stored_claim(a, "a", 10, true); /* a clean start */
@@ -373,7 +373,7 @@ static void wills_are_written_as_published(void **state) /* [MQTT-3.1.2-10] */
     peer_subscribe(b, "will", 1);
     stored_log(&st);
     stored_wait(&st, 5000);
-    assert_log(&st, "PUB will=late 2#1:q1 WILL 1\n");
+    assert_log(&st, "PUB will=late 2#1:q1 WILL 1\nAWAY 1 ends 95\n");
     end(a, b);
 }
 

@@ -485,7 +485,7 @@ static void a_will_taken_back_stays_so(void **state) /* [MQTT-3.14.4-3] */
     peer_leave(p);
     start_again(NULL);
     back("c");
-    assert_log(&st, "SESSION 1 c 1000\nNO WILL 1\n");
+    assert_log(&st, "SESSION 1 c 1000 +\nNO WILL 1\n");
     start_again(NULL);
     stored_log(&st);
     stored_wait(&st, 1000);
