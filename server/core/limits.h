@@ -29,7 +29,7 @@ struct limits {
     uint16_t topic_alias_out;       /* aliases the broker assigns at most per connection */
     uint32_t max_queue_messages;    /* QoS>0 messages waiting per session */
     uint64_t max_queue_bytes;       /* and their bytes */
-    uint64_t max_queued_messages;    /* QoS>0 messages waiting in all sessions together; 0: none */
+    uint64_t max_queued_messages;   /* QoS>0 messages waiting in all sessions together; 0: none */
     uint32_t queue_memory_messages; /* of those in memory, each at a long queue's head and end */
     uint64_t queue_memory_bytes;    /* and their bytes */
     uint64_t qos0_queue_bytes;      /* bytes of QoS 0 waiting for a slow consumer */

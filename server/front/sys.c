@@ -111,7 +111,8 @@ static void watch_queues(struct sys *sys, uint64_t most)
         return;
     atomic_store(&sys->broker->crowded, is);
     if (is)
-        log_warn("front", "%" PRIu64 " messages wait in queues, the most allowed: queues count as full",
+        log_warn("front",
+                 "%" PRIu64 " messages wait in queues, the most allowed: queues count as full",
                  ledger_waiting(&sum));
     else
         log_info("front", "queues have room again");

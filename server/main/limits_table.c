@@ -106,8 +106,9 @@ static const struct directive items[] = {
      .word = "none",
      .fallback = "none",
      .min = 1,
-     .help = "messages waiting in all sessions together, looked at four times a second; above it every "
-             "queue that is not empty counts as full"},
+     .help =
+         "messages waiting in all sessions together, looked at four times a second; above it every "
+         "queue that is not empty counts as full"},
     {.name = "queue_memory_messages",
      .type = DIRECTIVE_UINT,
      LIMIT(queue_memory_messages),

@@ -215,13 +215,20 @@ static int sock_pending(lua_State *lua)
 }
 
 static const luaL_Reg methods[] = {
-    {"connected", sock_connected}, {"read", sock_read},
-    {"write", sock_write},         {"close", sock_close},
-    {"abort", sock_abort},         {"shutdown", sock_shutdown},
-    {"narrow", sock_narrow},       {"fd", sock_fd},
-    {"pending", sock_pending},     {"start_tls", tls_start},
-    {"handshake", tls_handshake},  {"tls_info", tls_info},
-    {"ticket", tls_ticket},        {"port", sock_port},
+    {"connected", sock_connected},
+    {"read", sock_read},
+    {"write", sock_write},
+    {"close", sock_close},
+    {"abort", sock_abort},
+    {"shutdown", sock_shutdown},
+    {"narrow", sock_narrow},
+    {"fd", sock_fd},
+    {"pending", sock_pending},
+    {"start_tls", tls_start},
+    {"handshake", tls_handshake},
+    {"tls_info", tls_info},
+    {"ticket", tls_ticket},
+    {"port", sock_port},
     {NULL, NULL},
 };
 
