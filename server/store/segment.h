@@ -4,6 +4,8 @@
  *     0     magic, version, salt, base lsn, sequence, size, checksum   (64 bytes)
  *     4096  records
  *
+ * The header lies within one sector, which a disk writes whole or not at all.
+ *
  * A file that holds records has a sequence; zero means free.  The log is the used segments in
  * the order of their sequences: each is read from its base to the base of the next.  A segment
  * is put to use only when all before its base is on the disk: its header proves as much.

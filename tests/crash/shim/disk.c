@@ -57,6 +57,8 @@ static size_t total(const struct iovec *vec, int count)
     return sum;
 }
 
+enum { SECTOR = 512 };
+
 typedef ssize_t write_fn(int fd, const struct iovec *vec, int count, off_t at);
 
 static ssize_t write_watched(int fd, struct watched w, const struct iovec *vec, int count, off_t at,
@@ -69,6 +71,8 @@ static ssize_t write_watched(int fd, struct watched w, const struct iovec *vec, 
 
     if (verdict == POINT_FAIL)
         return -1;
+    if (verdict == POINT_TEAR && (uint64_t)at + size <= SECTOR)
+        point_kill(); /* a file's first sector, its header, is written whole or not at all */
     if (verdict == POINT_TEAR)
         most = size / 2;
     if (most > 0 && most < size) {
