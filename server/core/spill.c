@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/broker.h"
@@ -277,7 +278,7 @@ static int keep_result(void *arg, const struct load_entry *e)
         m = r->entries[r->count - 1].entry.message;
         message_ref(m, 1);
     } else if (!(m = restored_message(&e->message, r->now_ms, r->offset_ms))) {
-        return 1;
+        return ERR_MEMORY; /* asked again later */
     }
     r->shared = e->shared;
     if (r->count == r->cap) {

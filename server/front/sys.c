@@ -52,18 +52,20 @@ struct sys {
 
 /* -- Memory -- */
 
+/* Without the pages of mapped files: those of the store's tables are the system's cache, which it
+ * takes back by itself. */
 static uint64_t resident_bytes(const struct sys *sys)
 {
     char buf[128];
-    unsigned long long size, resident;
+    unsigned long long size, resident, shared;
     ssize_t n = pread(sys->statm, buf, sizeof buf - 1, 0);
 
     if (n <= 0)
         return 0;
     buf[n] = '\0';
-    if (sscanf(buf, "%llu %llu", &size, &resident) != 2)
+    if (sscanf(buf, "%llu %llu %llu", &size, &resident, &shared) != 3 || shared > resident)
         return 0;
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* From seven tenths of the limit on, what long queues hold in memory shrinks as they grow. */

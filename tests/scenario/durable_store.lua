@@ -395,3 +395,27 @@ story("a full disk refuses what must survive and nothing else, until there is ro
     t:check(seen[t.topic .. "/after"], "what came after is gone")
   end)
 end, { alone = true })
+
+-- The tables are mapped, and what was read of them counts as resident until the system wants it back.
+story("a queue that is read from the disk is no memory that the ceiling knows", "MQTT-4.1.0-1",
+  function(t)
+    local MESSAGES, SIZE = 200, 500000
+    local conf = "limits { max_queue_bytes 1g; queue_memory_messages 1; max_inflight 2; } "
+    local b = t:own_broker(conf, { lean = true })
+    local c = b:join(keep(t))
+    c:subscribe(t.topic, 1)
+    c:disconnect()
+    local p = b:join { version = 4 }
+    for _ = 1, MESSAGES do p:publish { topic = t.topic, payload = ("x"):rep(SIZE), qos = 1 } end
+    b:restart() -- everything is in the tables, and little of it in memory
+    local limit = b:rss() + MESSAGES * SIZE // 1024 // 2
+    b:restart(conf .. ("memory_limit %dk;"):format(limit))
+    c = b:join(keep(t))
+    for _ = 1, MESSAGES do c:finish(c:await { "PUBLISH" }) end
+    t:check(b:rss() > limit, "the tables are not resident: %d KB of %d", b:rss(), limit)
+    -- a publisher is still read from, two ticks later too
+    local deadline = t:now() + 0.6
+    p = b:join { version = 4 }
+    repeat p:publish { topic = "x", payload = "x", qos = 1 } until t:now() > deadline
+    t:check(not b.output:find "memory above the limit", "it said: %s", b.output:sub(-400))
+  end, { alone = true })
