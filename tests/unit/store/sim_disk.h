@@ -152,11 +152,20 @@ static inline void sim_apply(struct sim_file *f, const void *bytes, size_t len, 
     memcpy(f->now + at, bytes, len);
 }
 
+/* Tests set it while the store's threads are at work. */
+static inline int sim_before(struct sim *sim, enum sim_kind kind, int fd)
+{
+    pthread_mutex_lock(&sim->mutex);
+    int (*before)(struct sim *, enum sim_kind, int) = sim->before;
+    pthread_mutex_unlock(&sim->mutex);
+    return before ? before(sim, kind, fd) : 0;
+}
+
 static inline ssize_t sim_pwritev(struct disk *d, int fd, const struct iovec *vec, int count,
                                   uint64_t at)
 {
     struct sim *sim = sim_of(d);
-    int error = sim->before ? sim->before(sim, SIM_WRITE, fd) : 0;
+    int error = sim_before(sim, SIM_WRITE, fd);
     size_t done = 0;
 
     if (error)
@@ -211,7 +220,7 @@ static inline void sim_settle_file(struct sim_file *f)
 static inline int sim_fdatasync(struct disk *d, int fd)
 {
     struct sim *sim = sim_of(d);
-    int error = sim->before ? sim->before(sim, SIM_SYNC, fd) : 0;
+    int error = sim_before(sim, SIM_SYNC, fd);
     int err = 0;
 
     if (error)
