@@ -1,0 +1,42 @@
+/* Who is asked, in which order.
+ *
+ * A chain is immutable.  Each listener has a slot that holds the chain in force; a reload puts a
+ * new one in and retires the old.  A client keeps its slot, so that it is always asked about by
+ * the newest rules. */
+#ifndef SKEP_HOST_CHAIN_H
+#define SKEP_HOST_CHAIN_H
+
+#include "host/instance.h"
+
+struct chain_stage {
+    unsigned count;
+    struct skep_module **modules;
+};
+
+struct chain {
+    struct chain_stage stages[SKEP_STAGES];
+    bool acl_allow;     /* publish, subscribe and deliver when nobody had an opinion */
+    bool sees_internal; /* somebody's on_message wants what modules publish, too */
+    uint32_t number;    /* rises with each swap */
+};
+
+struct chain_slot {
+    struct chain_slot *next;
+    char *listener; /* "" is for sessions that came through no listener that still is */
+    _Atomic(struct chain *) chain; /* never NULL */
+};
+
+/* The slot of that listener; made if need be.  Any thread; lives as long as the host. */
+struct chain_slot *chain_slot(struct host *h, const char *listener);
+
+/* On a loop, until the end of the turn. */
+static inline const struct chain *chain_now(const struct chain_slot *slot)
+{
+    return atomic_load_explicit(&slot->chain, memory_order_acquire);
+}
+
+/* Main thread: modules in their order; names NULL: all of them.  Replaces what the slot held. */
+struct chain *chain_new(struct skep_module *const *modules, size_t count, bool acl_allow);
+void chain_swap(struct host *h, struct chain_slot *slot, struct chain *chain);
+
+#endif

@@ -1,0 +1,87 @@
+#include "host/host.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "core/worker.h"
+#include "host/chain.h"
+#include "net/loop.h"
+
+_Thread_local struct host_place *host_here;
+
+static void management_begin(struct loop *l, void *host)
+{
+    struct host *h = host;
+    host_enter(h, h->loop_count);
+}
+
+struct host *host_new(struct broker *broker, struct loop *const *loops,
+                      struct worker *const *workers, unsigned count, const char *data_dir)
+{
+    static const struct loop_hooks hooks = {.begin = management_begin};
+    struct host *h = xcalloc(1, sizeof *h);
+
+    h->broker = broker;
+    h->loop_count = count;
+    h->data_dir = data_dir ? str_dup(str_of(data_dir)) : NULL;
+    h->places = xcalloc(count + 1, sizeof *h->places);
+    for (unsigned i = 0; i < count; i++)
+        h->places[i] =
+            (struct host_place){.host = h, .loop = loops[i], .worker = workers[i], .index = i};
+    if (loop_open(&h->management, count, &hooks, h) < 0)
+        h->management = NULL;
+    h->places[count] =
+        (struct host_place){.host = h, .loop = h->management, .index = HOST_MANAGEMENT};
+    qsbr_join(&h->main_slot);
+    qsbr_offline(&h->main_slot);
+    return h;
+}
+
+int host_start(struct host *h)
+{
+    return loop_start(h->management);
+}
+
+void host_stop(struct host *h)
+{
+    loop_stop(h->management);
+}
+
+void host_enter(struct host *h, unsigned at)
+{
+    host_here = &h->places[at];
+}
+
+struct host_place *host_place(struct host *h)
+{
+    return host_here ? host_here : &h->places[h->loop_count];
+}
+
+static void slots_free(struct host *h)
+{
+    while (h->chains) {
+        struct chain_slot *slot = h->chains;
+        h->chains = slot->next;
+        free(atomic_load(&slot->chain));
+        free(slot->listener);
+        free(slot);
+    }
+}
+
+void host_free(struct host **host)
+{
+    struct host *h = *host;
+
+    if (!h)
+        return;
+    slots_free(h);
+    loop_free(&h->management);
+    qsbr_online(&h->main_slot);
+    qsbr_leave(&h->main_slot);
+    free(h->places);
+    free(h->data_dir);
+    free(h);
+    *host = NULL;
+}

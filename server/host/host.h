@@ -1,0 +1,84 @@
+/* The module host: what is loaded, and what modules get from the broker.
+ *
+ *   instance.h   one loaded module (the SDK's struct skep_module)
+ *   chain.h      who is asked, in which order, at which listener
+ *   decide.h     one decision after another, for front: requests, waiting, verdicts
+ *   event.h      the stream of events
+ *   api_*.c      the functions of sdk/include/skep, a file for each header
+ *
+ * Threads: each loop has a `struct host_place`, found through host_here by the functions of the
+ * SDK.  Modules are loaded and unloaded on the main thread, started and stopped on the management
+ * loop, asked on the clients' loops.  What readers on loops reach through an atomic pointer is
+ * retired through base/qsbr.h. */
+#ifndef SKEP_HOST_HOST_H
+#define SKEP_HOST_HOST_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/lock.h"
+#include "base/qsbr.h"
+
+struct broker;
+struct chain_slot;
+struct host_http;
+struct host_jobs;
+struct host_metrics;
+struct host_storage;
+struct loop;
+struct worker;
+
+enum { HOST_MANAGEMENT = 0xffff, HOST_TIMER_KIND = 3 };
+
+/* A loop as the host sees it.  Its own thread's, but for `loop`. */
+struct host_place {
+    struct host *host;
+    struct loop *loop;
+    struct worker *worker;           /* NULL on the management loop */
+    unsigned index;                  /* of the loop, or HOST_MANAGEMENT */
+    struct host_http *http;          /* NULL until the first request */
+    const struct skep_module *asked; /* whose hook is running, for the crash report */
+    const char *hook;
+};
+
+struct host {
+    struct broker *broker;
+    unsigned loop_count;
+    struct host_place *places; /* loop_count of them, then the management loop's */
+    struct loop *management;
+    char *data_dir;            /* absolute; NULL: nowhere (tests) */
+    _Atomic uint64_t events;   /* kinds (1 << SKEP_EVENT_*) that somebody wants */
+    _Atomic uint32_t verdicts; /* generation of remembered verdicts: older ones are void */
+    struct chain_slot *chains; /* never shrinks */
+    struct lock chains_lock;
+    struct qsbr_slot main_slot; /* of the main thread; offline but while it changes things */
+    struct host_jobs *jobs;
+    struct host_metrics *metrics;
+    struct host_storage *storage;
+    struct host_life *life; /* life.c: instances, objects, the running generation */
+};
+
+/* The place of the calling thread; NULL on main and in jobs. */
+extern _Thread_local struct host_place *host_here;
+
+/* workers[i] serves loops[i].  The loops are open and not started.  Opens the management loop. */
+struct host *host_new(struct broker *broker, struct loop *const *loops,
+                      struct worker *const *workers, unsigned count, const char *data_dir);
+/* All clients are gone and the loops have stopped: unloads what is loaded. */
+void host_free(struct host **h);
+
+/* Starts and stops the management loop's thread. */
+int host_start(struct host *h);
+void host_stop(struct host *h);
+
+/* For loop_hooks.begin of loop `at`: makes host_here right. */
+void host_enter(struct host *h, unsigned at);
+
+/* The place a callback for the calling thread belongs to: its own, or the management loop's. */
+struct host_place *host_place(struct host *h);
+
+/* Does the broker wait for a decision of any module at all?  For tests and status. */
+bool host_has_modules(const struct host *h);
+
+#endif

@@ -1,0 +1,74 @@
+/* One loaded module: the SDK's struct skep_module, as the host knows it.
+ *
+ * Everything that will call into the module later (a pending request, a timer, a task, a job, an
+ * HTTP exchange, a consumer) holds the instance.  An instance that was stopped and is held by
+ * nobody is unloaded by the main thread. */
+#ifndef SKEP_HOST_INSTANCE_H
+#define SKEP_HOST_INSTANCE_H
+
+#include <skep/module.h>
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "host/host.h"
+
+enum { SKEP_MODULE_MAGIC = 0x5be30d1e, SKEP_STAGES = SKEP_STAGE_MESSAGE + 1 };
+
+enum { INSTANCE_BUCKETS = 16 }; /* of latency, in powers of two from 1 us */
+
+/* What the host counts for each module and hook, on each loop (written by that loop alone). */
+struct hook_stats {
+    _Atomic uint64_t calls, allowed, denied, errors, timeouts, cancelled;
+    _Atomic uint64_t pending_ended; /* of those that waited; calls that wait now: see `pending` */
+    _Atomic uint64_t latency[INSTANCE_BUCKETS]; /* from the first call to the verdict */
+    _Atomic uint64_t latency_us;
+};
+
+struct instance_stats {
+    struct hook_stats hooks[SKEP_STAGES];
+};
+
+struct object; /* a .so file in memory, counted */
+
+struct skep_module {
+    unsigned magic;
+    struct host *host;
+    char *name;                      /* "auth_http", "auth_http:internal" */
+    const struct skep_descriptor *d; /* as this host knows it: what an older module lacks is 0 */
+    struct object *object;
+    void *conf, *self;
+    struct arena arena; /* conf lives there */
+    char *text;         /* its options as `skep -T` prints them, to compare */
+    uint32_t decision_timeout_ms;
+    enum skep_verdict on_error; /* in place of SKEP_ERROR: SKEP_DENY, SKEP_NEXT, SKEP_ALLOW */
+    uint16_t slot;              /* its word in a client's slots; unique among the living */
+    void (*slot_drop)(void *value);
+    void (*_Atomic hold_ended)(struct skep_module *m); /* set when it is to go */
+    _Atomic uint32_t holds;
+    _Atomic uint32_t pending; /* requests that wait for it */
+    _Atomic bool stopped;
+    struct instance_stats *stats; /* one for each place, the management loop last */
+    char *directory;
+    struct skep_module *previous; /* what it replaces, while that is being done */
+    struct skep_module *next;     /* life.c's list */
+};
+
+/* Any thread.  The caller knows that somebody holds it, or that it is running. */
+static inline void instance_hold(struct skep_module *m)
+{
+    atomic_fetch_add_explicit(&m->holds, 1, memory_order_relaxed);
+}
+
+void instance_release(struct skep_module *m);
+
+/* The statistics of the calling thread's place. */
+static inline struct instance_stats *instance_stats(struct skep_module *m)
+{
+    const struct host_place *p = host_here;
+    return &m->stats[p && p->index != HOST_MANAGEMENT ? p->index : m->host->loop_count];
+}
+
+/* Whether the module takes part in that stage at all. */
+bool instance_has(const struct skep_module *m, enum skep_stage stage);
+
+#endif
