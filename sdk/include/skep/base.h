@@ -30,8 +30,8 @@
 #define SKEP_END
 #endif
 
-#define SKEP_EXPORT        __attribute__((visibility("default")))
-#define SKEP_PRINTF(f, a)  __attribute__((format(printf, f, a)))
+#define SKEP_EXPORT       __attribute__((visibility("default")))
+#define SKEP_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 #define SKEP_ABI_MAJOR 1
 #define SKEP_ABI_MINOR 0
@@ -42,6 +42,7 @@ struct skep_module;  /* one loaded module: the host's side of it; lives until un
 struct skep_client;  /* who a connected client is; see <skep/client.h> */
 struct skep_request; /* a decision that is being made; see <skep/decide.h> */
 
+/* Bytes with a length; not terminated unless said so. */
 struct skep_str {
     const char *ptr;
     size_t len;
@@ -50,6 +51,7 @@ struct skep_str {
 /* A string literal as a skep_str. */
 #define SKEP_STR(literal) skep_bytes("" literal, sizeof(literal) - 1)
 
+/* Bytes and their length as a skep_str. */
 static inline struct skep_str skep_bytes(const void *ptr, size_t len)
 {
     struct skep_str s = {(const char *)ptr, len};
@@ -62,6 +64,7 @@ static inline struct skep_str skep_str(const char *text)
     return skep_bytes(text, text ? strlen(text) : 0);
 }
 
+/* Byte for byte.  For secrets see below. */
 static inline bool skep_str_eq(struct skep_str a, struct skep_str b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
@@ -77,6 +80,7 @@ SKEP_EXPORT bool skep_topic_matches(struct skep_str filter, struct skep_str topi
 /* Whether it is a valid topic filter (name: false) or topic name (name: true) [MQTT 4.7]. */
 SKEP_EXPORT bool skep_topic_valid(struct skep_str topic, bool name);
 
+/* What functions return when they fail. */
 enum skep_error {
     SKEP_OK = 0,
     SKEP_E_INVALID = -1,   /* an argument makes no sense */
@@ -122,6 +126,7 @@ enum skep_reason {
  * module are kept; what is left out is counted in a line of its own. */
 enum skep_level { SKEP_LOG_DEBUG, SKEP_LOG_INFO, SKEP_LOG_WARN, SKEP_LOG_ERROR };
 
+/* Writes a line, as printf does.  Never a password or token. */
 SKEP_EXPORT void skep_log(struct skep_module *m, enum skep_level level, const char *format, ...)
     SKEP_PRINTF(3, 4);
 

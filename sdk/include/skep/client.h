@@ -11,6 +11,7 @@
 
 SKEP_BEGIN
 
+/* The client id in force: its own, or the one that it was given. */
 SKEP_EXPORT struct skep_str skep_client_id(const struct skep_client *c);
 /* The user name in force: the client's own, or what the certificate or a module says it is. */
 SKEP_EXPORT struct skep_str skep_client_username(const struct skep_client *c);
@@ -55,8 +56,8 @@ SKEP_EXPORT void skep_client_slot_dropper(struct skep_module *m, void (*drop)(vo
 
 /* Ends the connection of that client id with a reason (SKEP_RC_ADMINISTRATIVE, ...) and, to MQTT 5
  * clients, a text.  0, or SKEP_E_NOT_FOUND when none is connected.  Any thread but main. */
-SKEP_EXPORT int skep_kick(struct skep_module *m, struct skep_str client_id,
-                          enum skep_reason reason, const char *text);
+SKEP_EXPORT int skep_kick(struct skep_module *m, struct skep_str client_id, enum skep_reason reason,
+                          const char *text);
 /* The same for exactly this connection, not for a later one with its client id. */
 SKEP_EXPORT int skep_kick_client(struct skep_module *m, const struct skep_client *c,
                                  enum skep_reason reason, const char *text);

@@ -23,7 +23,7 @@
 
 SKEP_BEGIN
 
-struct skep_http_reply;   /* <skep/http.h> */
+struct skep_http_reply; /* <skep/http.h> */
 struct skep_http_request;
 
 enum skep_verdict {
@@ -48,6 +48,7 @@ enum skep_stage {
 
 /* -- Every request -- */
 
+/* What is asked. */
 SKEP_EXPORT enum skep_stage skep_stage(const struct skep_request *r);
 
 /* The instance that is asked. */
@@ -106,8 +107,7 @@ SKEP_EXPORT enum skep_verdict skep_wait_job(struct skep_request *r, void (*work)
                                             skep_then_fn *then);
 
 /* Waits so many milliseconds. */
-SKEP_EXPORT enum skep_verdict skep_wait_ms(struct skep_request *r, uint32_t ms,
-                                           skep_then_fn *then);
+SKEP_EXPORT enum skep_verdict skep_wait_ms(struct skep_request *r, uint32_t ms, skep_then_fn *then);
 
 /* Waits for skep_complete() with the token, from any thread; drop(skep_request_data) is called if
  * the client leaves or time runs out first; may be NULL. */
@@ -119,6 +119,7 @@ SKEP_EXPORT bool skep_complete(uint64_t token, void *data);
 
 /* -- on_connect: may this client connect? [MQTT 3.1] -- */
 
+/* As in the CONNECT. */
 SKEP_EXPORT struct skep_str skep_connect_client_id(const struct skep_request *r);
 SKEP_EXPORT struct skep_str skep_connect_username(const struct skep_request *r);
 SKEP_EXPORT bool skep_connect_has_username(const struct skep_request *r);
@@ -153,8 +154,12 @@ SKEP_EXPORT void skep_connect_set_expiry(struct skep_request *r, uint64_t wall_m
 /* A rule for this connection alone, asked before the chain in the order given: the first that
  * matches decides.  actions: set of SKEP_MAY_*; filter: topic filter, %c and %u stand for client id
  * and user name (which cannot widen it). */
-enum skep_actions { SKEP_MAY_PUBLISH = 1, SKEP_MAY_SUBSCRIBE = 2, SKEP_MAY_RECEIVE = 4,
-                    SKEP_MAY_RETAIN = 8 };
+enum skep_actions {
+    SKEP_MAY_PUBLISH = 1,
+    SKEP_MAY_SUBSCRIBE = 2,
+    SKEP_MAY_RECEIVE = 4,
+    SKEP_MAY_RETAIN = 8
+};
 SKEP_EXPORT int skep_connect_add_rule(struct skep_request *r, bool allow, unsigned actions,
                                       struct skep_str filter);
 
@@ -165,6 +170,7 @@ SKEP_EXPORT void skep_connect_set_server_reference(struct skep_request *r, struc
  * Asked for a CONNECT with an authentication method, for each AUTH after it, and for a
  * re-authentication.  SKEP_NEXT: the method is not ours.  Functions of on_connect work too. */
 
+/* As in the packet; data is a byte string. */
 SKEP_EXPORT struct skep_str skep_auth_method(const struct skep_request *r);
 SKEP_EXPORT struct skep_str skep_auth_data(const struct skep_request *r);
 /* 0 for the first call of an exchange, then counted up. */
@@ -196,6 +202,7 @@ SKEP_EXPORT bool skep_subscribe_is_resumed(const struct skep_request *r);
  * given at CONNECT.)  on_deliver: may this client receive it? (at once, and brief: it is asked for
  * each receiver.)  on_message: what becomes of it? -- */
 
+/* The message as the client sent it or, in on_message, as the modules before left it. */
 SKEP_EXPORT struct skep_str skep_publish_topic(const struct skep_request *r);
 SKEP_EXPORT struct skep_str skep_publish_payload(const struct skep_request *r);
 SKEP_EXPORT unsigned skep_publish_qos(const struct skep_request *r);

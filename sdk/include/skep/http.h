@@ -16,21 +16,21 @@ struct skep_http_header {
 /* All is copied before the call returns. */
 struct skep_http_request {
     uint32_t size;
-    uint32_t timeout_ms;         /* of the whole exchange; 0: 10 s */
-    const char *method;          /* NULL: GET, or POST with a body */
-    const char *url;             /* http: or https: */
+    uint32_t timeout_ms; /* of the whole exchange; 0: 10 s */
+    const char *method;  /* NULL: GET, or POST with a body */
+    const char *url;     /* http: or https: */
     struct skep_str body;
-    const char *content_type;    /* of the body */
+    const char *content_type; /* of the body */
     const struct skep_http_header *headers;
     size_t header_count;
-    struct skep_str bearer;      /* Authorization: Bearer ... */
+    struct skep_str bearer;             /* Authorization: Bearer ... */
     struct skep_str username, password; /* Authorization: Basic ... */
-    const char *ca;              /* PEM file of authorities; NULL: the system's */
-    const char *certificate, *key; /* PEM files, for a server that asks for them */
-    bool insecure;               /* do not verify the server: for tests only */
-    uint8_t redirects;           /* followed at most so many, to http(s) only */
-    uint16_t max_per_host;       /* connections of this loop to the host; 0: 32 */
-    uint32_t max_reply;          /* bytes of the body; 0: 1 MiB */
+    const char *ca;                     /* PEM file of authorities; NULL: the system's */
+    const char *certificate, *key;      /* PEM files, for a server that asks for them */
+    bool insecure;                      /* do not verify the server: for tests only */
+    uint8_t redirects;                  /* followed at most so many, to http(s) only */
+    uint16_t max_per_host;              /* connections of this loop to the host; 0: 32 */
+    uint32_t max_reply;                 /* bytes of the body; 0: 1 MiB */
     /* Requests of this loop with the same key that are under way at the same time become one. */
     struct skep_str single_flight;
     uint64_t reserved[4];
@@ -39,8 +39,8 @@ struct skep_http_request {
 /* Borrowed until the callback returns. */
 struct skep_http_reply {
     uint32_t size;
-    unsigned status;      /* 200, ...; 0: no answer, see error */
-    const char *error;    /* one line when there was no whole answer, else NULL */
+    unsigned status;   /* 200, ...; 0: no answer, see error */
+    const char *error; /* one line when there was no whole answer, else NULL */
     bool timed_out;
     struct skep_str body; /* terminated behind its length */
     uint64_t took_ms;
@@ -88,12 +88,13 @@ SKEP_EXPORT const char *skep_http_server_address(const struct skep_http_server *
 /* Exchanges under way are answered with 503.  Management loop; accepts NULL. */
 SKEP_EXPORT void skep_http_server_close(struct skep_http_server *s);
 
-/* Requests for a path ("/metrics", or "/static/" with all below it; the longest wins).  method NULL:
- * any.  GET also takes HEAD.  fn answers with skep_http_answer(), now or later, always on the
+/* Requests for a path ("/metrics", or "/static/" with all below it; the longest wins).  method
+ * NULL: any.  GET also takes HEAD.  fn answers with skep_http_answer(), now or later, always on the
  * management loop; what nobody serves gets 404 or 405. */
 SKEP_EXPORT void skep_http_route(struct skep_http_server *s, const char *method, const char *path,
                                  void (*fn)(struct skep_http_exchange *x, void *arg), void *arg);
 
+/* The request, valid until the exchange ends; the path is without its query. */
 SKEP_EXPORT struct skep_str skep_http_method(const struct skep_http_exchange *x);
 SKEP_EXPORT struct skep_str skep_http_path(const struct skep_http_exchange *x); /* decoded */
 /* A parameter of the query, decoded; false: not there. */

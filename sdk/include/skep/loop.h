@@ -10,6 +10,7 @@ SKEP_BEGIN
 
 enum { SKEP_MANAGEMENT = 0xffff, SKEP_NO_LOOP = 0xfffe };
 
+/* Loops that serve clients. */
 SKEP_EXPORT unsigned skep_loop_count(const struct skep_module *m);
 /* The loop of the calling thread: a number, SKEP_MANAGEMENT, or SKEP_NO_LOOP (main, a job). */
 SKEP_EXPORT unsigned skep_loop_here(void);
@@ -28,10 +29,12 @@ SKEP_EXPORT void skep_post(struct skep_module *m, unsigned loop, void (*fn)(void
 /* -- Timers: of the loop on which they are made (from start(): the management loop), and to be
  * used on that one only.  Accurate to some 10 ms, never early. -- */
 struct skep_timer;
+/* A timer that is not set. */
 SKEP_EXPORT struct skep_timer *skep_timer_new(struct skep_module *m, void (*fn)(void *arg),
                                               void *arg);
 /* Once, so many milliseconds from now; replaces what was set. */
 SKEP_EXPORT void skep_timer_set(struct skep_timer *t, uint64_t ms);
+/* It does not fire any more, until it is set again. */
 SKEP_EXPORT void skep_timer_cancel(struct skep_timer *t);
 /* Also from its own fn.  Accepts NULL. */
 SKEP_EXPORT void skep_timer_free(struct skep_timer *t);
@@ -60,8 +63,8 @@ SKEP_EXPORT int skep_job(struct skep_module *m, void (*work)(void *arg), void (*
 /* Looks a name up ("example.com:8883", "[::1]:1883") in the pool; calls done on the loop that asked
  * with up to 8 addresses (struct sockaddr, skep_str of its bytes each), or count 0 and a reason. */
 SKEP_EXPORT int skep_resolve(struct skep_module *m, const char *host_and_port,
-                             void (*done)(void *arg, const struct skep_str *addresses,
-                                          size_t count, const char *error),
+                             void (*done)(void *arg, const struct skep_str *addresses, size_t count,
+                                          const char *error),
                              void *arg);
 
 SKEP_END

@@ -45,12 +45,12 @@ SKEP_EXPORT int skep_publish(struct skep_module *m, const struct skep_message *m
 
 struct skep_consumer_conf {
     uint32_t size;
-    unsigned loop;       /* where it lives and is called: a loop's number; SKEP_ANY_LOOP: any */
-    const char *name;    /* the client id is "$NAME/..." with the module's name in front */
-    bool durable;        /* the session outlives the broker */
-    bool paused;         /* delivers nothing before skep_consumer_pause(c, false) */
-    uint16_t window;     /* QoS > 0 messages delivered and not acknowledged; 0: 100 */
-    uint32_t expiry_s;   /* durable: the session ends so long after close; 0: never */
+    unsigned loop;     /* where it lives and is called: a loop's number; SKEP_ANY_LOOP: any */
+    const char *name;  /* the client id is "$NAME/..." with the module's name in front */
+    bool durable;      /* the session outlives the broker */
+    bool paused;       /* delivers nothing before skep_consumer_pause(c, false) */
+    uint16_t window;   /* QoS > 0 messages delivered and not acknowledged; 0: 100 */
+    uint32_t expiry_s; /* durable: the session ends so long after close; 0: never */
     /* QoS 0: id is 0, nothing to acknowledge.  Else acknowledge each id once, in any order. */
     void (*on_message)(struct skep_consumer *c, const struct skep_message *message, uint64_t id,
                        void *arg);
@@ -71,10 +71,12 @@ SKEP_EXPORT struct skep_consumer *skep_consumer_open(struct skep_module *m,
 SKEP_EXPORT unsigned skep_consumer_loop(const struct skep_consumer *c);
 
 enum skep_subscribe_options {
-    SKEP_SUBSCRIBE_NO_LOCAL = 1, /* not what was published `as` this consumer */
+    SKEP_SUBSCRIBE_NO_LOCAL = 1,    /* not what was published `as` this consumer */
     SKEP_SUBSCRIBE_NO_RETAINED = 2, /* retained messages only as they are published */
     SKEP_SUBSCRIBE_KEEP_RETAIN = 4, /* retain as published */
 };
+/* As SUBSCRIBE and UNSUBSCRIBE do; options: a set of the above.  Subscribing to a filter that is
+ * there replaces it.  0, SKEP_E_INVALID (the filter), or SKEP_E_LIMIT. */
 SKEP_EXPORT int skep_consumer_subscribe(struct skep_consumer *c, struct skep_str filter,
                                         unsigned qos, unsigned options);
 SKEP_EXPORT int skep_consumer_unsubscribe(struct skep_consumer *c, struct skep_str filter);
@@ -83,6 +85,7 @@ SKEP_EXPORT void skep_consumer_subscriptions(struct skep_consumer *c,
                                              void (*each)(struct skep_str filter, unsigned qos,
                                                           void *arg),
                                              void *arg);
+/* The message with that id is done: its place in the window is free. */
 SKEP_EXPORT void skep_consumer_ack(struct skep_consumer *c, uint64_t id);
 /* Stops and goes on delivering; what is in the window already may still come. */
 SKEP_EXPORT void skep_consumer_pause(struct skep_consumer *c, bool paused);

@@ -5,8 +5,8 @@
  * The host itself measures each module: calls, pending, denials, errors, timeouts and a histogram
  * of latency for each hook.
  *
- * Names are [a-z0-9_]; labels are written as in Prometheus, `kind="hit"`, NULL for none.  Making the
- * same metric again (after a reload) goes on counting where it was.  Make them in load(). */
+ * Names are [a-z0-9_]; labels are written as in Prometheus, `kind="hit"`, NULL for none.  Making
+ * the same metric again (after a reload) goes on counting where it was.  Make them in load(). */
 #ifndef SKEP_METRIC_H
 #define SKEP_METRIC_H
 
@@ -18,6 +18,7 @@ struct skep_counter;
 struct skep_gauge;
 struct skep_histogram;
 
+/* Makes one, or finds what has that name and these labels. */
 SKEP_EXPORT struct skep_counter *skep_counter(struct skep_module *m, const char *name,
                                               const char *labels, const char *help);
 SKEP_EXPORT struct skep_gauge *skep_gauge(struct skep_module *m, const char *name,

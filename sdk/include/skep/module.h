@@ -57,7 +57,7 @@ struct skep_descriptor {
     uint16_t abi_major, abi_minor; /* of the headers it was compiled with */
     const char *name;              /* as in `load NAME`: a-z, 0-9, _ */
     const char *version, *summary;
-    uint32_t flags; /* skep_module_flags */
+    uint32_t flags;  /* skep_module_flags */
     uint64_t events; /* set of SKEP_EVENT_BIT(kind) that on_event wants */
     size_t conf_size;
     const struct skep_option *options; /* ends with {0} */

@@ -16,12 +16,13 @@ SKEP_EXPORT int64_t skep_storage_get(struct skep_module *m, struct skep_str key,
                                      size_t cap);
 
 /* Sets or (value.ptr NULL) deletes.  done may be NULL; else it is called once the change is on the
- * disk, or error says why not, on the loop that asked.  SKEP_E_LIMIT: too much waits.  Any thread. */
+ * disk, or error says why not, on the loop that asked.  SKEP_E_LIMIT: too much waits.  Any thread.
+ */
 SKEP_EXPORT int skep_storage_set(struct skep_module *m, struct skep_str key, struct skep_str value,
                                  void (*done)(void *arg, int error), void *arg);
 
-/* Calls each in the order of keys, beginning with `from`, until it returns false.  What is queued is
- * not seen.  Any thread. */
+/* Calls each in the order of keys, beginning with `from`, until it returns false.  What is queued
+ * is not seen.  Any thread. */
 SKEP_EXPORT int skep_storage_each(struct skep_module *m, struct skep_str from,
                                   bool (*each)(struct skep_str key, struct skep_str value,
                                                void *arg),

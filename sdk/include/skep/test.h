@@ -97,6 +97,7 @@ SKEP_EXPORT void skep_test_client_password(struct skep_test_client *c, struct sk
 SKEP_EXPORT void skep_test_client_will(struct skep_test_client *c, const char *topic,
                                        const char *payload, unsigned qos, bool retain);
 
+/* CONNECT, with what was said above. */
 SKEP_EXPORT enum skep_verdict skep_test_connect(struct skep_test_client *c);
 /* CONNECT with an authentication method, then AUTH packets (method NULL). */
 SKEP_EXPORT enum skep_verdict skep_test_auth(struct skep_test_client *c, const char *method,
@@ -119,7 +120,8 @@ SKEP_EXPORT const char *skep_test_text(const struct skep_test_client *c);
 SKEP_EXPORT const char *skep_test_where(const struct skep_test_client *c);
 SKEP_EXPORT unsigned skep_test_granted_qos(const struct skep_test_client *c);
 SKEP_EXPORT struct skep_str skep_test_auth_data(const struct skep_test_client *c);
-/* After skep_test_publish(): the message as the modules left it, i-th copy; NULL behind the last. */
+/* After skep_test_publish(): the message as the modules left it, i-th copy; NULL behind the last.
+ */
 SKEP_EXPORT const struct skep_message *skep_test_message(const struct skep_test_client *c,
                                                          size_t i);
 SKEP_EXPORT const struct skep_client *skep_test_identity(const struct skep_test_client *c);
