@@ -22,6 +22,9 @@ struct skep_message {
     bool duplicate; /* delivered: it may have been delivered before */
     bool payload_is_utf8;
     uint32_t expiry_s; /* what is left; 0: none */
+    /* Handed in, QoS 2, `as` a durable consumer: not 0: published unless the consumer holds this
+     * number already, and held from then on, in one write.  See skep_consumer_forget(). */
+    uint16_t once;
     struct skep_str topic, payload;
     struct skep_str content_type, response_topic, correlation_data;
     const struct skep_user_property *user_properties;
@@ -51,7 +54,8 @@ struct skep_consumer_conf {
     bool paused;       /* delivers nothing before skep_consumer_pause(c, false) */
     uint16_t window;   /* QoS > 0 messages delivered and not acknowledged; 0: 100 */
     uint32_t expiry_s; /* durable: the session ends so long after close; 0: never */
-    /* QoS 0: id is 0, nothing to acknowledge.  Else acknowledge each id once, in any order. */
+    /* QoS 0: id is 0, nothing to acknowledge.  Else acknowledge each id once, in any order.  What
+     * is delivered again, after a restart too, has the id that it had. */
     void (*on_message)(struct skep_consumer *c, const struct skep_message *message, uint64_t id,
                        void *arg);
     /* Ready: `resumed` tells that the session was there already.  Not ready (error not NULL): it
@@ -87,6 +91,10 @@ SKEP_EXPORT void skep_consumer_subscriptions(struct skep_consumer *c,
                                              void *arg);
 /* The message with that id is done: its place in the window is free. */
 SKEP_EXPORT void skep_consumer_ack(struct skep_consumer *c, uint64_t id);
+/* The number of a message published `once` may be used again: what a QoS 2 receiver does at PUBREL.
+ * done may be NULL; else it is called once that is on the disk. */
+SKEP_EXPORT void skep_consumer_forget(struct skep_consumer *c, uint16_t once,
+                                      void (*done)(void *arg), void *arg);
 /* Stops and goes on delivering; what is in the window already may still come. */
 SKEP_EXPORT void skep_consumer_pause(struct skep_consumer *c, bool paused);
 /* Messages in its queue, those delivered and not acknowledged included. */
