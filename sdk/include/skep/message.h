@@ -55,7 +55,8 @@ struct skep_consumer_conf {
     uint16_t window;   /* QoS > 0 messages delivered and not acknowledged; 0: 100 */
     uint32_t expiry_s; /* durable: the session ends so long after close; 0: never */
     /* QoS 0: id is 0, nothing to acknowledge.  Else acknowledge each id once, in any order.  What
-     * is delivered again, after a restart too, has the id that it had. */
+     * is delivered again, after a restart too, has the id that it had, which no other message of
+     * this session ever gets. */
     void (*on_message)(struct skep_consumer *c, const struct skep_message *message, uint64_t id,
                        void *arg);
     /* Ready: `resumed` tells that the session was there already.  Not ready (error not NULL): it
@@ -92,7 +93,7 @@ SKEP_EXPORT void skep_consumer_subscriptions(struct skep_consumer *c,
 /* The message with that id is done: its place in the window is free. */
 SKEP_EXPORT void skep_consumer_ack(struct skep_consumer *c, uint64_t id);
 /* The number of a message published `once` may be used again: what a QoS 2 receiver does at PUBREL.
- * done may be NULL; else it is called once that is on the disk. */
+ * 0: all numbers that it holds.  done may be NULL; else it is called once that is on the disk. */
 SKEP_EXPORT void skep_consumer_forget(struct skep_consumer *c, uint16_t once,
                                       void (*done)(void *arg), void *arg);
 /* Stops and goes on delivering; what is in the window already may still come. */
