@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "core/worker.h"
 #include "host/chain.h"
+#include "host/services.h"
 #include "net/loop.h"
 
 _Thread_local struct host_place *host_here;
@@ -36,6 +37,7 @@ struct host *host_new(struct broker *broker, struct loop *const *loops,
         (struct host_place){.host = h, .loop = h->management, .index = HOST_MANAGEMENT};
     qsbr_join(&h->main_slot);
     qsbr_offline(&h->main_slot);
+    services_open(h);
     return h;
 }
 
@@ -76,6 +78,7 @@ void host_free(struct host **host)
 
     if (!h)
         return;
+    services_close(h);
     slots_free(h);
     loop_free(&h->management);
     qsbr_online(&h->main_slot);

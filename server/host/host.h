@@ -53,6 +53,7 @@ struct host {
     struct chain_slot *chains; /* never shrinks */
     struct lock chains_lock;
     struct qsbr_slot main_slot; /* of the main thread; offline but while it changes things */
+    _Atomic bool ending;        /* services_stop() was called */
     struct host_jobs *jobs;
     struct host_metrics *metrics;
     struct host_storage *storage;

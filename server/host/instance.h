@@ -1,8 +1,9 @@
 /* One loaded module: the SDK's struct skep_module, as the host knows it.
  *
- * Everything that will call into the module later (a pending request, a timer, a task, a job, an
- * HTTP exchange, a consumer) holds the instance.  An instance that was stopped and is held by
- * nobody is unloaded by the main thread. */
+ * What will call into the module once more and then end (a pending request, a task, a job, an HTTP
+ * exchange, a consumer) holds the instance.  Timers, watches and servers, which have no end of
+ * their own, do not.  An instance that was stopped and is held by nobody is unloaded by the main
+ * thread, in the order of services.h. */
 #ifndef SKEP_HOST_INSTANCE_H
 #define SKEP_HOST_INSTANCE_H
 
@@ -11,6 +12,7 @@
 
 #include "base/arena.h"
 #include "host/host.h"
+#include "host/things.h"
 
 enum { SKEP_MODULE_MAGIC = 0x5be30d1e, SKEP_STAGES = SKEP_STAGE_MESSAGE + 1 };
 
@@ -48,6 +50,7 @@ struct skep_module {
     _Atomic uint32_t pending; /* requests that wait for it */
     _Atomic bool stopped;
     struct instance_stats *stats; /* one for each place, the management loop last */
+    struct module_things things;
     char *directory;
     struct skep_module *previous; /* what it replaces, while that is being done */
     struct skep_module *next;     /* life.c's list */

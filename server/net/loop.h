@@ -107,6 +107,12 @@ void loop_stats(const struct loop *l, struct loop_stats *out);
  * connections; it must not adopt any. */
 void loop_each_owner(struct loop *l, void (*fn)(void *owner, void *arg), void *arg);
 
+/* libevent's base (without locks), for libraries that bring events of their own.  Their callbacks
+ * run in step 1, where shared structures must not be read and the clock is the last turn's: they
+ * note what happened and leave the rest to a task or a watch. */
+struct event_base;
+struct event_base *loop_base(struct loop *l);
+
 /* Makes the next poll not sleep, so that turn_end() runs again: for work cut into slices. */
 void loop_again(struct loop *l);
 
@@ -118,8 +124,12 @@ typedef void loop_watch_fn(struct loop *l, int fd, unsigned what, void *arg);
 
 struct loop_watch;
 
+/* what: 0 for none for now. */
 int loop_watch_start(struct loop_watch **out, struct loop *l, int fd, unsigned what,
                      loop_watch_fn *fn, void *arg);
+/* Other events from now on; what has fired and is not wanted any more is forgotten.  ERR_SYSTEM: it
+ * watches for nothing. */
+int loop_watch_set(struct loop_watch *w, unsigned what);
 /* Also from inside fn.  Accepts NULL. */
 void loop_watch_stop(struct loop_watch **w);
 

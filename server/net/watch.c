@@ -28,18 +28,25 @@ static void watch_fired(int fd, short what, void *arg)
     w->what |= (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0);
 }
 
+/* The event is assigned and not added. */
+static int watch_arm(struct loop_watch *w, int fd, unsigned what)
+{
+    short events =
+        EV_PERSIST | (what & LOOP_READ ? EV_READ : 0) | (what & LOOP_WRITE ? EV_WRITE : 0);
+
+    event_assign(&w->ev, w->loop->base, fd, events, watch_fired, w);
+    return what && event_add(&w->ev, NULL) < 0 ? ERR_SYSTEM : 0;
+}
+
 int loop_watch_start(struct loop_watch **out, struct loop *l, int fd, unsigned what,
                      loop_watch_fn *fn, void *arg)
 {
     struct loop_watch *w = xcalloc(1, sizeof *w);
-    short events =
-        EV_PERSIST | (what & LOOP_READ ? EV_READ : 0) | (what & LOOP_WRITE ? EV_WRITE : 0);
 
     w->loop = l;
     w->fn = fn;
     w->arg = arg;
-    event_assign(&w->ev, l->base, fd, events, watch_fired, w);
-    if (event_add(&w->ev, NULL) < 0) {
+    if (watch_arm(w, fd, what) < 0) {
         free(w);
         return ERR_SYSTEM;
     }
@@ -55,6 +62,17 @@ static void watch_unlink(struct loop_watch *w)
             return;
         }
     }
+}
+
+int loop_watch_set(struct loop_watch *w, unsigned what)
+{
+    event_del(&w->ev);
+    if (w->what) {
+        w->what &= what;
+        if (!w->what)
+            watch_unlink(w);
+    }
+    return watch_arm(w, event_get_fd(&w->ev), what);
 }
 
 void loop_watch_stop(struct loop_watch **wp)

@@ -22,12 +22,13 @@ SKEP_EXPORT uint64_t skep_wall_ms(void);
 
 /* Runs fn(arg) on that loop, soon.  Any thread.  Tasks of one thread for one loop keep their order.
  * All of a module's tasks have run or been taken back before unload(): then drop(arg) is called
- * instead of fn, unless it is NULL. */
+ * instead of fn (on any thread), unless it is NULL. */
 SKEP_EXPORT void skep_post(struct skep_module *m, unsigned loop, void (*fn)(void *arg), void *arg,
                            void (*drop)(void *arg));
 
 /* -- Timers: of the loop on which they are made (from start(): the management loop), and to be
- * used on that one only.  Accurate to some 10 ms, never early. -- */
+ * used on that one only.  Accurate to some 10 ms; by skep_now_ms() never early.  None fires once
+ * unload() begins, which may free timers and watches whatever their loop was. -- */
 struct skep_timer;
 /* A timer that is not set. */
 SKEP_EXPORT struct skep_timer *skep_timer_new(struct skep_module *m, void (*fn)(void *arg),
@@ -43,7 +44,7 @@ SKEP_EXPORT void skep_timer_free(struct skep_timer *t);
  * the module's. -- */
 struct skep_watch;
 enum { SKEP_READABLE = 1, SKEP_WRITABLE = 2 };
-/* NULL: the system refused. */
+/* NULL: the system refused, or this thread is no loop's. */
 SKEP_EXPORT struct skep_watch *skep_watch_new(struct skep_module *m, int fd, unsigned what,
                                               void (*fn)(int fd, unsigned what, void *arg),
                                               void *arg);
@@ -55,13 +56,14 @@ SKEP_EXPORT void skep_watch_free(struct skep_watch *w);
 /* -- Jobs: work that may block, in a pool of threads of its own -- */
 
 /* Runs work(arg) in the pool, then done(arg) on the loop that asked (the management loop, if none
- * did).  Any thread.  SKEP_E_LIMIT: the pool's queue is full, nothing was or will be called.  Every
- * job is done before unload(). */
+ * did), which may be NULL.  Any thread.  SKEP_E_LIMIT: the pool's queue is full, nothing was or will
+ * be called.  Every job is done before unload(). */
 SKEP_EXPORT int skep_job(struct skep_module *m, void (*work)(void *arg), void (*done)(void *arg),
                          void *arg);
 
 /* Looks a name up ("example.com:8883", "[::1]:1883") in the pool; calls done on the loop that asked
- * with up to 8 addresses (struct sockaddr, skep_str of its bytes each), or count 0 and a reason. */
+ * with up to 8 addresses (struct sockaddr, skep_str of its bytes each), or count 0 and a reason.
+ * SKEP_E_INVALID: not of that form; SKEP_E_LIMIT as above. */
 SKEP_EXPORT int skep_resolve(struct skep_module *m, const char *host_and_port,
                              void (*done)(void *arg, const struct skep_str *addresses, size_t count,
                                           const char *error),
