@@ -17,6 +17,23 @@ static size_t stage_fill(struct skep_module **at, struct skep_module *const *mod
     return n;
 }
 
+static bool is_access_list(const struct skep_descriptor *d)
+{
+    return d->on_deliver && (d->on_publish || d->on_subscribe);
+}
+
+/* Bits of the stages that are more than a yes. */
+static uint8_t stages_asked(const struct chain *c)
+{
+    unsigned asks = c->acl_allow ? 0
+                                 : 1u << SKEP_STAGE_PUBLISH | 1u << SKEP_STAGE_SUBSCRIBE |
+                                       1u << SKEP_STAGE_WILL;
+
+    for (unsigned stage = 0; stage < SKEP_STAGES; stage++)
+        asks |= (c->stages[stage].count > 0) << stage;
+    return (uint8_t)asks;
+}
+
 struct chain *chain_new(struct skep_module *const *modules, size_t count, bool acl_allow)
 {
     struct chain *c = xcalloc(1, sizeof *c + SKEP_STAGES * count * sizeof(struct skep_module *));
@@ -28,8 +45,13 @@ struct chain *chain_new(struct skep_module *const *modules, size_t count, bool a
         c->stages[stage].count = (unsigned)stage_fill(at, modules, count, (enum skep_stage)stage);
         at += c->stages[stage].count;
     }
-    for (size_t i = 0; i < count; i++)
-        c->sees_internal |= modules[i]->d->on_message && (modules[i]->d->flags & SKEP_SEE_INTERNAL);
+    c->deliver_allow = true;
+    for (size_t i = 0; i < count; i++) {
+        const struct skep_descriptor *d = modules[i]->d;
+        c->sees_internal |= d->on_message && (d->flags & SKEP_SEE_INTERNAL);
+        c->deliver_allow &= acl_allow || !is_access_list(d);
+    }
+    c->asks = stages_asked(c);
     return c;
 }
 

@@ -15,7 +15,9 @@ struct chain_stage {
 
 struct chain {
     struct chain_stage stages[SKEP_STAGES];
-    bool acl_allow;     /* publish, subscribe and deliver when nobody had an opinion */
+    uint8_t asks;       /* bit SKEP_STAGE_*: somebody has to be asked, or nobody is allowed to */
+    bool acl_allow;     /* publish and subscribe when nobody had an opinion */
+    bool deliver_allow; /* deliver; see chain_new() */
     bool sees_internal; /* somebody's on_message wants what modules publish, too */
     uint32_t number;    /* rises with each swap */
 };
@@ -35,8 +37,11 @@ static inline const struct chain *chain_now(const struct chain_slot *slot)
     return atomic_load_explicit(&slot->chain, memory_order_acquire);
 }
 
-/* Main thread: modules in their order; names NULL: all of them.  Replaces what the slot held. */
+/* Main thread: modules in their order.  acl_allow decides about deliveries as well if one of those
+ * with an on_deliver also decides about publish or subscribe (an access list); mere filters of
+ * deliveries stop what they deny. */
 struct chain *chain_new(struct skep_module *const *modules, size_t count, bool acl_allow);
+/* Replaces what the slot held. */
 void chain_swap(struct host *h, struct chain_slot *slot, struct chain *chain);
 
 #endif

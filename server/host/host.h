@@ -25,8 +25,10 @@ struct chain_slot;
 struct host_http;
 struct host_jobs;
 struct host_metrics;
+struct host_client;
 struct host_storage;
 struct loop;
+struct skep_request;
 struct worker;
 
 enum { HOST_MANAGEMENT = 0xffff, HOST_TIMER_KIND = 3 };
@@ -40,6 +42,9 @@ struct host_place {
     struct host_http *http;          /* NULL until the first request */
     const struct skep_module *asked; /* whose hook is running, for the crash report */
     const char *hook;
+    struct skep_request *spare_requests; /* host/request.h */
+    struct host_client *clients;         /* host/decide.h */
+    bool delivering; /* on_deliver runs, under a session's lock: most of the SDK is out of reach */
 };
 
 struct host {
