@@ -13,5 +13,6 @@ int log_level_command(int argc, char **argv);
 int config_command(int argc, char **argv);
 int directives_command(int argc, char **argv);
 int store_command(int argc, char **argv);
+int module_command(int argc, char **argv);
 
 #endif
