@@ -51,7 +51,7 @@ static bool note_seen(struct directive_context *ctx, const struct directive *d,
         s->overridden = *fresh = true;
         return true;
     }
-    if (d->flags & DIRECTIVE_REPEATABLE)
+    if ((d->flags & DIRECTIVE_REPEATABLE) || d->type == DIRECTIVE_LINES)
         return true;
     complaint_error(
         ctx->complaints, node->words[0].pos,
@@ -151,8 +151,8 @@ static void apply_block(const struct directive *d, const struct syntax_node *nod
         *s = (struct directive_seen){ctx->seen, base, d, node->words[0].pos, false};
         ctx->seen = s;
         if (d->flags & DIRECTIVE_HEADED)
-            *(struct directive_block *)at = (struct directive_block){
-                .label = d->name, .pos = node->words[0].pos, .table = d->body};
+            *(struct directive_block *)at =
+                (struct directive_block){.pos = node->words[0].pos, .table = d->body};
     }
     apply_nodes(d->body, node->children, at, ctx);
 }
@@ -172,13 +172,15 @@ static struct directive_block *block_add(const struct directive *d, const struct
                                          struct directive_context *ctx)
 {
     struct str label = node->words[1].text;
-    const struct directive_table *table = d->find ? d->find(label, d->find_arg) : d->body;
+    unsigned errors = ctx->complaints->errors;
+    const struct directive_table *table = d->find ? d->find(d, &node->words[1], ctx) : d->body;
     void **items = ARENA_ARRAY(ctx->arena, void *, blocks->count + 1);
     struct directive_block *head;
 
     if (!table) {
-        complaint_error(ctx->complaints, node->words[1].pos, NULL, "%s: there is no %s", d->name,
-                        value_quote(ctx->arena, label));
+        if (ctx->complaints->errors == errors)
+            complaint_error(ctx->complaints, node->words[1].pos, NULL, "%s: there is no %s",
+                            d->name, value_quote(ctx->arena, label));
         return NULL;
     }
     head = arena_alloc(ctx->arena, table->size);
@@ -220,7 +222,7 @@ static void apply_one(const struct directive *d, const struct syntax_node *node,
 {
     bool wants_block = d->type == DIRECTIVE_BLOCK || d->type == DIRECTIVE_BLOCKS, fresh;
 
-    if (wants_block != node->block)
+    if (wants_block != node->block && !(d->flags & DIRECTIVE_BARE))
         complaint_error(ctx->complaints, node->words[0].pos, NULL,
                         wants_block ? "%s needs a block: %s { ... }"
                                     : "%s is no block, write: %s VALUE;",

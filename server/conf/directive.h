@@ -35,6 +35,7 @@ enum directive_type {
     DIRECTIVE_ADDRESS,  /* const char * */
     DIRECTIVE_SECRET,   /* struct directive_secret */
     DIRECTIVE_LIST,     /* struct directive_list; several words, each of type `item` */
+    DIRECTIVE_LINES,    /* struct directive_lines; as a list, each line kept apart */
     DIRECTIVE_BLOCK,    /* a struct described by `body`, inside the outer one */
     DIRECTIVE_BLOCKS,   /* struct directive_blocks: `name LABEL { ... }`, any number */
 };
@@ -46,6 +47,7 @@ enum {
     DIRECTIVE_SECONDS = 8,    /* a duration in whole seconds */
     DIRECTIVE_HEADED = 16,    /* the block's struct begins with struct directive_block */
     DIRECTIVE_PERCENT = 32,   /* a size may also be a share of `percent_of()` */
+    DIRECTIVE_BARE = 64,      /* blocks: `name LABEL;` is an empty one */
 };
 
 struct directive_context {
@@ -53,6 +55,7 @@ struct directive_context {
     struct complaints *complaints;
     const struct source *source; /* for file: secrets */
     struct directive_seen *seen; /* internal, NULL at first */
+    void *user;                  /* for `find` */
 };
 
 struct directive;
@@ -61,8 +64,11 @@ struct directive_table;
 /* A further check of one directive's words; complains itself. */
 typedef void directive_check_fn(const struct directive *d, const struct syntax_node *node,
                                 struct directive_context *ctx);
-/* The table for a labelled block, or NULL when nothing has that name. */
-typedef const struct directive_table *directive_find_fn(struct str label, void *arg);
+/* The table for a labelled block; NULL when nothing has that name, which it may complain about
+ * itself. */
+typedef const struct directive_table *directive_find_fn(const struct directive *d,
+                                                        const struct syntax_word *label,
+                                                        struct directive_context *ctx);
 
 struct directive {
     const char *name;
@@ -79,8 +85,9 @@ struct directive {
     uint64_t (*percent_of)(void);
     directive_check_fn *check;
     const struct directive_table *body;
-    directive_find_fn *find; /* instead of body, for DIRECTIVE_BLOCKS */
-    void *find_arg;
+    /* For DIRECTIVE_BLOCKS, instead of body, which then holds what all such blocks have in common,
+     * for hints and the reference. */
+    directive_find_fn *find;
     const char *syntax; /* for the reference, where the type says too little */
 };
 
@@ -95,7 +102,8 @@ struct directive_table {
     void (*check)(void *base, struct text_pos pos, struct directive_context *ctx);
 };
 
-/* First member of a headed block's struct.  table NULL: the block was not given. */
+/* First member of a headed block's struct.  label: NULL if it has none.  table NULL: the block was
+ * not given. */
 struct directive_block {
     const char *label;
     struct text_pos pos;
@@ -110,6 +118,11 @@ struct directive_blocks {
 struct directive_list {
     const char *const *items;
     const struct text_pos *pos;
+    size_t count;
+};
+
+struct directive_lines {
+    const struct directive_list *items;
     size_t count;
 };
 

@@ -27,6 +27,18 @@ static const char *print_list(const struct directive_list *list, struct arena *a
     return out;
 }
 
+static const char *print_lines(const struct directive *d, const struct directive_lines *lines,
+                               struct arena *arena)
+{
+    const char *out = NULL;
+
+    for (size_t i = 0; i < lines->count; i++)
+        out = arena_printf(arena, "%s%s%s%s", out ? out : "", out ? "; " : "",
+                           out ? arena_printf(arena, "%s ", d->name) : "",
+                           print_list(&lines->items[i], arena));
+    return out;
+}
+
 static const char *print_secret(const struct directive_secret *secret, struct arena *arena)
 {
     if (secret->source)
@@ -72,6 +84,8 @@ const char *directive_print(const struct directive *d, const void *base, struct 
         return print_secret(at, arena);
     case DIRECTIVE_LIST:
         return print_list(at, arena);
+    case DIRECTIVE_LINES:
+        return print_lines(d, at, arena);
     case DIRECTIVE_BLOCK:
     case DIRECTIVE_BLOCKS:
         return NULL;
@@ -83,14 +97,23 @@ const char *directive_print(const struct directive *d, const void *base, struct 
 const char *directive_type_text(const struct directive *d, struct arena *arena)
 {
     static const char *const names[] = {
-        [DIRECTIVE_BOOL] = "on|off",   [DIRECTIVE_UINT] = "number",
-        [DIRECTIVE_SIZE] = "size",     [DIRECTIVE_DURATION] = "duration",
-        [DIRECTIVE_RATE] = "rate",     [DIRECTIVE_MODE] = "mode",
-        [DIRECTIVE_STRING] = "string", [DIRECTIVE_TEXT] = "string",
-        [DIRECTIVE_PATH] = "path",     [DIRECTIVE_ADDRESS] = "address",
-        [DIRECTIVE_SECRET] = "secret", [DIRECTIVE_LIST] = "string ...",
-        [DIRECTIVE_BLOCK] = "{ ... }", [DIRECTIVE_BLOCKS] = "NAME { ... }",
-        [DIRECTIVE_SET] = NULL,        [DIRECTIVE_ENUM] = NULL,
+        [DIRECTIVE_BOOL] = "on|off",
+        [DIRECTIVE_UINT] = "number",
+        [DIRECTIVE_SIZE] = "size",
+        [DIRECTIVE_DURATION] = "duration",
+        [DIRECTIVE_RATE] = "rate",
+        [DIRECTIVE_MODE] = "mode",
+        [DIRECTIVE_STRING] = "string",
+        [DIRECTIVE_TEXT] = "string",
+        [DIRECTIVE_PATH] = "path",
+        [DIRECTIVE_ADDRESS] = "address",
+        [DIRECTIVE_SECRET] = "secret",
+        [DIRECTIVE_LIST] = "string ...",
+        [DIRECTIVE_LINES] = "string ...",
+        [DIRECTIVE_BLOCK] = "{ ... }",
+        [DIRECTIVE_BLOCKS] = "NAME { ... }",
+        [DIRECTIVE_SET] = NULL,
+        [DIRECTIVE_ENUM] = NULL,
     };
     const char *base;
 

@@ -247,31 +247,52 @@ static void set_secret(const struct directive *d, const struct syntax_word *w, v
     }
 }
 
-static void add_items(const struct directive *d, const struct syntax_node *node, void *base,
-                      bool fresh, struct directive_context *ctx)
+/* The words of a line behind those that are there. */
+static struct directive_list word_list(const struct directive *d, const struct syntax_node *node,
+                                       struct directive_list old, struct directive_context *ctx)
 {
-    struct directive_list *list = field_at(d, base);
-    size_t old = fresh ? 0 : list->count, count = old;
-    const char **items = ARENA_ARRAY(ctx->arena, const char *, old + node->count);
-    struct text_pos *pos = ARENA_ARRAY(ctx->arena, struct text_pos, old + node->count);
+    const char **items = ARENA_ARRAY(ctx->arena, const char *, old.count + node->count);
+    struct text_pos *pos = ARENA_ARRAY(ctx->arena, struct text_pos, old.count + node->count);
+    size_t count = old.count;
 
-    if (old) {
-        memcpy(items, list->items, old * sizeof *items);
-        memcpy(pos, list->pos, old * sizeof *pos);
+    if (count) {
+        memcpy(items, old.items, count * sizeof *items);
+        memcpy(pos, old.pos, count * sizeof *pos);
     }
     for (size_t i = 1; i < node->count; i++) {
         items[count] = word_text(d, d->item, &node->words[i], ctx);
         pos[count] = node->words[i].pos;
         count += items[count] != NULL;
     }
-    *list = (struct directive_list){items, pos, count};
+    return (struct directive_list){items, pos, count};
+}
+
+static void add_items(const struct directive *d, const struct syntax_node *node, void *base,
+                      bool fresh, struct directive_context *ctx)
+{
+    struct directive_list *list = field_at(d, base);
+
+    *list = word_list(d, node, fresh ? (struct directive_list){0} : *list, ctx);
+}
+
+static void add_line(const struct directive *d, const struct syntax_node *node, void *base,
+                     bool fresh, struct directive_context *ctx)
+{
+    struct directive_lines *lines = field_at(d, base);
+    size_t old = fresh ? 0 : lines->count;
+    struct directive_list *items = ARENA_ARRAY(ctx->arena, struct directive_list, old + 1);
+
+    if (old)
+        memcpy(items, lines->items, old * sizeof *items);
+    items[old] = word_list(d, node, (struct directive_list){0}, ctx);
+    *lines = (struct directive_lines){items, old + 1};
 }
 
 /* How many values may stand behind the name. */
 static void value_count(const struct directive *d, size_t *least, size_t *most)
 {
     *least = *most = 1;
-    if (d->type == DIRECTIVE_LIST) {
+    if (d->type == DIRECTIVE_LIST || d->type == DIRECTIVE_LINES) {
         *least = d->min ? d->min : 1;
         *most = d->max ? d->max : SIZE_MAX;
     } else if (d->type == DIRECTIVE_SET) {
@@ -334,6 +355,9 @@ void field_set(const struct directive *d, const struct syntax_node *node, void *
         break;
     case DIRECTIVE_LIST:
         add_items(d, node, base, fresh, ctx);
+        break;
+    case DIRECTIVE_LINES:
+        add_line(d, node, base, fresh, ctx);
         break;
     default:
         set_number(d, &node->words[1], base, ctx);

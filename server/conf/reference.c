@@ -47,7 +47,7 @@ static const char *facts(const struct directive *d, struct arena *arena)
         out = arena_printf(arena, "default %s", d->fallback);
     if (*range)
         out = arena_printf(arena, "%s%s%s", out, *out ? "; " : "", range);
-    if (d->flags & DIRECTIVE_REPEATABLE)
+    if ((d->flags & DIRECTIVE_REPEATABLE) || d->type == DIRECTIVE_LINES)
         out = arena_printf(arena, "%s%srepeatable", out, *out ? "; " : "");
     if (d->flags & DIRECTIVE_FIXED)
         out = arena_printf(arena, "%s%sneeds a restart", out, *out ? "; " : "");
@@ -119,7 +119,8 @@ static cJSON *json_table(const struct directive_table *table, struct arena *aren
             cJSON_AddStringToObject(one, "range", directive_range_text(d, arena));
         cJSON_AddBoolToObject(one, "required", d->flags & DIRECTIVE_REQUIRED);
         cJSON_AddBoolToObject(one, "repeatable",
-                              d->flags & DIRECTIVE_REPEATABLE || d->type == DIRECTIVE_BLOCKS);
+                              d->flags & DIRECTIVE_REPEATABLE || d->type == DIRECTIVE_BLOCKS ||
+                                  d->type == DIRECTIVE_LINES);
         cJSON_AddBoolToObject(one, "reloadable", !(d->flags & DIRECTIVE_FIXED));
         cJSON_AddBoolToObject(one, "secret", d->type == DIRECTIVE_SECRET);
         if (d->body)

@@ -10,11 +10,24 @@ struct show {
 static void show_table(struct show *s, const struct directive_table *table, const void *base,
                        int depth);
 
+static void show_words(struct show *s, const struct directive *d, const struct directive_list *line,
+                       int depth)
+{
+    fprintf(s->to, "%*s%s", depth * 4, "", d->name);
+    for (size_t i = 0; i < line->count; i++)
+        fprintf(s->to, " %s", value_quote(&s->arena, str_of(line->items[i])));
+    fputs(";\n", s->to);
+}
+
 static void show_line(struct show *s, const struct directive *d, const void *base, int depth)
 {
+    const struct directive_lines *lines = (const void *)((const char *)base + d->offset);
     const char *value = directive_print(d, base, &s->arena);
 
-    if (value)
+    for (size_t i = 0; d->type == DIRECTIVE_LINES && i < lines->count; i++)
+        show_words(s, d, &lines->items[i], depth);
+
+    if (value && d->type != DIRECTIVE_LINES)
         fprintf(s->to, "%*s%s %s;\n", depth * 4, "", d->name, value);
     arena_reset(&s->arena);
 }

@@ -14,6 +14,7 @@ struct broker;
 struct client;
 struct door;
 struct hooks;
+struct host;
 struct server;
 
 /* Kinds of timers on a desk's loop. */
@@ -29,6 +30,7 @@ struct desk {
     struct worker *w;
     struct door *door;
     const struct hooks *hooks;
+    struct host *host;  /* NULL in tests that have none */
     bool turn_open;     /* the worker knows this turn's time and limits */
     uint32_t unflushed; /* bytes taken in since output was last flushed */
 

@@ -25,6 +25,7 @@
 #include "front/reader.h"
 #include "front/storage.h"
 #include "front/sys.h"
+#include "host/host.h"
 
 enum {
     CLOSE_WAIT_MS = 2000,
@@ -33,6 +34,7 @@ enum {
 
 struct server {
     struct broker *broker;
+    struct host *host;
     struct storage *storage; /* NULL: in memory only */
     struct reader *reader;
     struct qsbr_slot slot; /* the main thread's; offline but while it changes things */
@@ -106,6 +108,11 @@ static void carry_back(void *server, struct queue_read *r)
     desk_post(server, queue_read_worker(r), queue_was_read, r);
 }
 
+static void begin(struct loop *l, void *desk)
+{
+    host_enter((*(struct desk **)desk)->host, loop_index(l));
+}
+
 static void turn_end(struct loop *l, void *desk)
 {
     desk_turn_end(*(struct desk **)desk);
@@ -177,7 +184,7 @@ static void entrance_shut(struct server *s, size_t at)
 
 static int desks_open(struct server *s, char *why, size_t why_size)
 {
-    const struct loop_hooks hooks = {.turn_end = turn_end};
+    const struct loop_hooks hooks = {.begin = begin, .turn_end = turn_end};
 
     s->loops = xcalloc(s->threads, sizeof(struct loop *));
     s->desks = xcalloc(s->threads, sizeof(struct desk *));
@@ -190,6 +197,23 @@ static int desks_open(struct server *s, char *why, size_t why_size)
         s->desks[i] = desk_new(s->broker, s->loops[i], &s->door, &s->hooks);
     }
     return 0;
+}
+
+static int host_begin(struct server *s, const char *data_dir, char *why, size_t why_size)
+{
+    struct worker **workers = xcalloc(s->threads, sizeof(struct worker *));
+    int err;
+
+    for (unsigned i = 0; i < s->threads; i++)
+        workers[i] = s->desks[i]->w;
+    s->host = host_new(s->broker, s->loops, workers, s->threads, data_dir);
+    free(workers);
+    for (unsigned i = 0; i < s->threads; i++)
+        s->desks[i]->host = s->host;
+    err = s->host->management ? host_start(s->host) : ERR_SYSTEM;
+    if (err < 0)
+        snprintf(why, why_size, "the loop for modules: %s", strerror(errno));
+    return err;
 }
 
 /* The default (128 KB) makes every turn of larger messages grow and shrink the heap: a
@@ -212,7 +236,8 @@ int server_open(struct server **out, const struct server_conf *conf, char *why, 
     qsbr_join(&s->slot);
     qsbr_offline(&s->slot);
     s->entrances = xcalloc(1, sizeof(struct entrance *));
-    if ((err = desks_open(s, why, why_size)) < 0)
+    if ((err = desks_open(s, why, why_size)) < 0 ||
+        (err = host_begin(s, conf->data_dir, why, why_size)) < 0)
         goto fail;
     for (size_t i = 0; i < conf->listener_count; i++) {
         struct entrance *e = entrance_open(s, &conf->listeners[i], NULL, why, why_size);
@@ -232,8 +257,7 @@ fail:
 
 /* -- The start -- */
 
-static int open_storage(struct server *s, const struct server_conf *conf, char *why,
-                        size_t why_size)
+int server_restore(struct server *s, const struct server_conf *conf, char *why, size_t why_size)
 {
     int err;
 
@@ -247,9 +271,6 @@ static int open_storage(struct server *s, const struct server_conf *conf, char *
 
 int server_start(struct server *s, const struct server_conf *conf, char *why, size_t why_size)
 {
-    int storage_err = open_storage(s, conf, why, why_size);
-    if (storage_err < 0)
-        return storage_err;
     for (unsigned i = 0; i < s->threads; i++) {
         int err = loop_start(s->loops[i]);
         if (err < 0) {
@@ -258,6 +279,7 @@ int server_start(struct server *s, const struct server_conf *conf, char *why, si
         }
     }
     s->running = true;
+    host_serving(s->host);
     return 0;
 }
 
@@ -341,11 +363,14 @@ static void reload_commit(struct server *s, const struct server_conf *conf,
     sys_interval(s->sys, conf->sys_interval_ms);
 }
 
-int server_reload(struct server *s, const struct server_conf *conf, char *why, size_t why_size)
+int server_reload(struct server *s, const struct server_conf *conf, void (*swap)(void *arg),
+                  void *arg, char *why, size_t why_size)
 {
     struct reload_step *steps = xcalloc(conf->listener_count + 1, sizeof *steps);
     int err = reload_prepare(s, conf, steps, why, why_size);
 
+    if (err == 0 && swap)
+        swap(arg);
     qsbr_online(&s->slot);
     if (err == 0)
         reload_commit(s, conf, steps);
@@ -429,6 +454,7 @@ static void stop_running(struct server *s)
     while (server_connections(s) > 0 && clock_mono_ms() < deadline)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     loops_settle(s);
+    host_stop(s->host); /* while the loops can still take back what modules have there */
     for (unsigned i = 0; i < s->threads; i++)
         desk_post(s, i, stop_journal, NULL); /* from here on nobody asks the reader */
     loops_settle(s);
@@ -465,6 +491,10 @@ void server_free(struct server **server)
         stop_running(s);
     else
         forget_sessions(s);
+    if (s->host && !s->running)
+        host_stop(s->host);
+    if (s->host)
+        host_end(s->host);
     reader_stop(&s->reader);
     storage_close(&s->storage);
     while (s->entrance_count > 0)
@@ -472,6 +502,7 @@ void server_free(struct server **server)
     sys_free(&s->sys);
     for (unsigned i = 0; s->loops && i < s->threads; i++)
         loop_free(&s->loops[i]);
+    host_free(&s->host);
     for (unsigned i = 0; s->desks && i < s->threads; i++)
         desk_free(&s->desks[i]);
     for (size_t i = 0; i < s->entrance_all; i++)
@@ -484,6 +515,11 @@ void server_free(struct server **server)
     free(s->desks);
     free(s);
     *server = NULL;
+}
+
+struct host *server_host(const struct server *s)
+{
+    return s->host;
 }
 
 /* -- Figures -- */

@@ -1,8 +1,8 @@
 /* The running server: loops, listeners and the clients behind them, as main sees it.
  *
  *     server_open      binds every listener and reads its keys (may need privileges)
- *     server_start     opens the store and takes up its state, then starts the loops; clients are
- *                      served from here on
+ *     server_restore   opens the store and takes up its state
+ *     server_start     starts the loops; clients are served from here on
  *     server_reload    swaps limits, policies, certificates and listeners; all or nothing
  *     server_drain     stops accepting, tells every client (MQTT 5: 0x8B) and lets go
  *     server_free      stops the loops, waits for a backup and frees
@@ -21,6 +21,7 @@
 #include "net/listen.h"
 #include "store/wal.h"
 
+struct host;
 struct server;
 
 enum username_from { USERNAME_NONE, USERNAME_CN, USERNAME_SUBJECT };
@@ -45,6 +46,7 @@ struct server_conf {
     const struct server_listener *listeners;
     size_t listener_count;
     uint32_t sys_interval_ms; /* $SYS topics; 0: off */
+    const char *data_dir;     /* absolute, for what modules keep; NULL: they keep nothing */
     /* The durable store; fixed from server_start on. */
     const char *store_dir; /* NULL: nothing survives this process */
     enum wal_sync sync;
@@ -54,8 +56,14 @@ struct server_conf {
 
 /* On failure, one line in `why` that names what failed. */
 int server_open(struct server **out, const struct server_conf *conf, char *why, size_t why_size);
+int server_restore(struct server *s, const struct server_conf *conf, char *why, size_t why_size);
 int server_start(struct server *s, const struct server_conf *conf, char *why, size_t why_size);
-int server_reload(struct server *s, const struct server_conf *conf, char *why, size_t why_size);
+/* swap: called once nothing can fail any more and before anything changes; may be NULL. */
+int server_reload(struct server *s, const struct server_conf *conf, void (*swap)(void *arg),
+                  void *arg, char *why, size_t why_size);
+
+/* What modules belong to; open from server_open() on. */
+struct host *server_host(const struct server *s);
 
 /* Begins an orderly end.  Afterwards server_connections() falls to 0; main waits for that,
  * but not for ever. */

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "core/worker.h"
 #include "host/chain.h"
+#include "host/life.h"
 #include "host/services.h"
 #include "net/loop.h"
 
@@ -38,6 +39,7 @@ struct host *host_new(struct broker *broker, struct loop *const *loops,
     qsbr_join(&h->main_slot);
     qsbr_offline(&h->main_slot);
     services_open(h);
+    life_open(h);
     return h;
 }
 
@@ -46,9 +48,22 @@ int host_start(struct host *h)
     return loop_start(h->management);
 }
 
+void host_serving(struct host *h)
+{
+    h->serving = true;
+}
+
 void host_stop(struct host *h)
 {
+    life_stop(h);
+    h->serving = false;
     loop_stop(h->management);
+}
+
+void host_end(struct host *h)
+{
+    services_stop(h);
+    life_end(h);
 }
 
 void host_enter(struct host *h, unsigned at)
@@ -59,6 +74,17 @@ void host_enter(struct host *h, unsigned at)
 struct host_place *host_place(struct host *h)
 {
     return host_here ? host_here : &h->places[h->loop_count];
+}
+
+void host_on_leave(struct host *h, host_leave_fn *fn)
+{
+    ASSERT(h->leave_count < HOST_LEAVE_MAX);
+    h->leave[h->leave_count++] = fn;
+}
+
+bool host_has_modules(const struct host *h)
+{
+    return atomic_load(&h->roll)->count > 0;
 }
 
 static void slots_free(struct host *h)
@@ -78,9 +104,10 @@ void host_free(struct host **host)
 
     if (!h)
         return;
+    loop_free(&h->management);
+    life_close(h);
     services_close(h);
     slots_free(h);
-    loop_free(&h->management);
     qsbr_online(&h->main_slot);
     qsbr_leave(&h->main_slot);
     free(h->places);

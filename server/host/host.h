@@ -24,14 +24,17 @@ struct broker;
 struct chain_slot;
 struct host_http;
 struct host_jobs;
+struct host_life;
 struct host_metrics;
 struct host_client;
 struct host_storage;
 struct loop;
 struct skep_request;
+struct roll;
+struct skep_module;
 struct worker;
 
-enum { HOST_MANAGEMENT = 0xffff, HOST_TIMER_KIND = 3 };
+enum { HOST_MANAGEMENT = 0xffff, HOST_TIMER_KIND = 3, HOST_LEAVE_MAX = 8 };
 
 /* A loop as the host sees it.  Its own thread's, but for `loop`. */
 struct host_place {
@@ -47,6 +50,9 @@ struct host_place {
     bool delivering; /* on_deliver runs, under a session's lock: most of the SDK is out of reach */
 };
 
+/* A loop lets go of what it holds of a module that was stopped: timers, watches, slots, ... */
+typedef void host_leave_fn(struct host_place *p, struct skep_module *m);
+
 struct host {
     struct broker *broker;
     unsigned loop_count;
@@ -57,6 +63,10 @@ struct host {
     _Atomic uint32_t verdicts; /* generation of remembered verdicts: older ones are void */
     struct chain_slot *chains; /* never shrinks */
     struct lock chains_lock;
+    _Atomic(struct roll *) roll; /* all instances in force; see instance.h */
+    bool serving;                /* the clients' loops run.  Main thread */
+    host_leave_fn *leave[HOST_LEAVE_MAX];
+    unsigned leave_count;
     struct qsbr_slot main_slot; /* of the main thread; offline but while it changes things */
     _Atomic bool ending;        /* services_stop() was called */
     struct host_jobs *jobs;
@@ -71,11 +81,16 @@ extern _Thread_local struct host_place *host_here;
 /* workers[i] serves loops[i].  The loops are open and not started.  Opens the management loop. */
 struct host *host_new(struct broker *broker, struct loop *const *loops,
                       struct worker *const *workers, unsigned count, const char *data_dir);
-/* All clients are gone and the loops have stopped: unloads what is loaded. */
+/* All loops have stopped and none was freed: jobs and exchanges end. */
+void host_end(struct host *h);
+/* The clients' loops were freed, which ran what had been posted to them. */
 void host_free(struct host **h);
 
-/* Starts and stops the management loop's thread. */
+/* Starts the management loop's thread; host_serving() once the clients' loops run too. */
 int host_start(struct host *h);
+void host_serving(struct host *h);
+/* After the last client, before the clients' loops stop: all modules go, then the management loop's
+ * thread. */
 void host_stop(struct host *h);
 
 /* For loop_hooks.begin of loop `at`: makes host_here right. */
@@ -83,6 +98,11 @@ void host_enter(struct host *h, unsigned at);
 
 /* The place a callback for the calling thread belongs to: its own, or the management loop's. */
 struct host_place *host_place(struct host *h);
+
+/* Each of these runs on every loop and the management loop, once for each module that was stopped,
+ * when none of its hooks can be running there any more; at the end of the process on the main
+ * thread, with host_here set.  In host_new() only. */
+void host_on_leave(struct host *h, host_leave_fn *fn);
 
 /* Does the broker wait for a decision of any module at all?  For tests and status. */
 bool host_has_modules(const struct host *h);

@@ -1,5 +1,7 @@
 #include "host/instance.h"
 
+#include "host/life.h"
+
 bool instance_has(const struct skep_module *m, enum skep_stage stage)
 {
     const struct skep_descriptor *d = m->d;
@@ -26,9 +28,10 @@ bool instance_has(const struct skep_module *m, enum skep_stage stage)
 
 void instance_release(struct skep_module *m)
 {
-    if (atomic_fetch_sub(&m->holds, 1) == 1) {
-        void (*ended)(struct skep_module * m) = atomic_load(&m->hold_ended);
-        if (ended)
-            ended(m);
-    }
+    struct host_life *life = m->host->life;
+    bool going = atomic_load(&m->going);
+
+    /* The one that is left is life's own.  From here on m may be gone. */
+    if (atomic_fetch_sub(&m->holds, 1) == 2 && going)
+        life_wake(life);
 }

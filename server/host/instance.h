@@ -10,7 +10,7 @@
 #include <skep/module.h>
 #include <stdatomic.h>
 
-#include "base/arena.h"
+#include "conf/complaint.h"
 #include "host/host.h"
 #include "host/things.h"
 
@@ -39,21 +39,26 @@ struct skep_module {
     const struct skep_descriptor *d; /* as this host knows it: what an older module lacks is 0 */
     struct object *object;
     void *conf, *self;
-    struct arena arena; /* conf lives there */
-    char *text;         /* its options as `skep -T` prints them, to compare */
+    void *conf_owner; /* conf lives there */
+    void (*conf_release)(void *owner);
+    unsigned char digest[32]; /* of its options, and of the files they name, to compare */
+    struct text_pos pos;      /* of its load line */
     uint32_t decision_timeout_ms;
     enum skep_verdict on_error; /* in place of SKEP_ERROR: SKEP_DENY, SKEP_NEXT, SKEP_ALLOW */
     uint16_t slot;              /* its word in a client's slots; unique among the living */
     void (*slot_drop)(void *value);
-    void (*_Atomic hold_ended)(struct skep_module *m); /* set when it is to go */
     _Atomic uint32_t holds;
     _Atomic uint32_t pending; /* requests that wait for it */
     _Atomic bool stopped;
     struct instance_stats *stats; /* one for each place, the management loop last */
     struct module_things things;
+    _Atomic uint32_t log_second, log_lines, log_left_out; /* api_log.c */
     char *directory;
     struct skep_module *previous; /* what it replaces, while that is being done */
     struct skep_module *next;     /* life.c's list */
+    struct skep_warm *warm;
+    _Atomic bool going;       /* out of the chains; see leave.c */
+    _Atomic unsigned leaving; /* loops that are not through with it */
 };
 
 /* Any thread.  The caller knows that somebody holds it, or that it is running. */
@@ -61,6 +66,12 @@ static inline void instance_hold(struct skep_module *m)
 {
     atomic_fetch_add_explicit(&m->holds, 1, memory_order_relaxed);
 }
+
+/* Every instance in force, in load order.  Immutable; of host.roll, until the end of the turn. */
+struct roll {
+    size_t count;
+    struct skep_module *modules[];
+};
 
 void instance_release(struct skep_module *m);
 

@@ -15,6 +15,7 @@
 #ifndef SKEP_HOST_SERVICES_H
 #define SKEP_HOST_SERVICES_H
 
+#include "host/crash.h"
 #include "host/instance.h"
 
 /* host_new(), when places and loops are there. */
@@ -27,30 +28,5 @@ void services_close(struct host *h);
 void services_quiesce(struct skep_module *m);
 /* The number of things that were forgotten. */
 unsigned services_forget(struct skep_module *m);
-
-/* Around a call into a module: who is to blame for a crash of this thread. */
-struct blame {
-    const struct skep_module *asked;
-    const char *hook;
-};
-
-static inline struct blame blame_begin(const struct skep_module *m, const char *hook)
-{
-    struct host_place *p = host_here;
-    if (!p)
-        return (struct blame){0};
-    struct blame before = {p->asked, p->hook};
-    p->asked = m;
-    p->hook = hook;
-    return before;
-}
-
-static inline void blame_end(struct blame before)
-{
-    if (host_here) {
-        host_here->asked = before.asked;
-        host_here->hook = before.hook;
-    }
-}
 
 #endif

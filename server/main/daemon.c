@@ -81,6 +81,9 @@ static int start(struct daemon *d, char *why, size_t why_size)
     }
     if ((err = process_drop(&d->user, why, why_size)) < 0)
         return err;
+    if ((err = server_restore(d->server, &s->server, why, why_size)) < 0 ||
+        (err = daemon_load_modules(d, why, why_size)) < 0)
+        return err;
     return server_start(d->server, &s->server, why, why_size);
 }
 
@@ -157,6 +160,7 @@ static void tick(struct daemon *d, uint64_t now)
     if (now >= d->next_tick_ms) {
         d->next_tick_ms = now + TICK_MS;
         log_tick();
+        life_tick(server_host(d->server));
         snprintf(status, sizeof status, "running, %u connections", server_connections(d->server));
         if (d->state == DAEMON_RUNNING)
             notify_status(status);
@@ -188,18 +192,21 @@ static int sleep_ms(const struct daemon *d, uint64_t now)
 
 static void serve(struct daemon *d)
 {
-    struct pollfd fds[CONTROL_CLIENTS + 2];
+    struct pollfd fds[CONTROL_CLIENTS + 3];
 
     while (d->state != DAEMON_ENDED) {
         size_t n = 0;
         fds[0] = (struct pollfd){.fd = d->signal_fd, .events = POLLIN};
+        fds[1] = (struct pollfd){.fd = life_wake_fd(server_host(d->server)), .events = POLLIN};
         if (d->control)
-            n = control_poll(d->control, fds + 1);
-        if (poll(fds, n + 1, sleep_ms(d, clock_mono_ms())) > 0) {
+            n = control_poll(d->control, fds + 2);
+        if (poll(fds, n + 2, sleep_ms(d, clock_mono_ms())) > 0) {
             if (fds[0].revents)
                 take_signals(d);
             if (d->control)
-                control_serve(d->control, fds + 1, n, clock_mono_ms());
+                control_serve(d->control, fds + 2, n, clock_mono_ms());
+            if (fds[1].revents)
+                life_tick(server_host(d->server));
         }
         tick(d, clock_mono_ms());
     }

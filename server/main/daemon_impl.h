@@ -35,6 +35,9 @@ struct reload {
 /* plan: only finds out.  The caller frees r->arena. */
 void reload_run(struct daemon *d, bool plan, struct reload *r);
 
+/* Modules of the configuration, before anybody is served.  Complains to stderr and the log. */
+int daemon_load_modules(struct daemon *d, char *why, size_t why_size);
+
 /* Begins the end. */
 void daemon_stop(struct daemon *d);
 

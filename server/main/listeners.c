@@ -186,10 +186,12 @@ static struct server_listener common(struct settings *s, const struct settings_l
 }
 
 /* Can anything tell who a client of this listener is? */
-static bool authenticates(const struct settings_listener *l)
+static bool authenticates(const struct settings *s, const struct settings_listener *l)
 {
     const struct settings_tls *t = &l->tls;
 
+    if (settings_authenticates(s, l))
+        return true;
     return t->block.table &&
            ((t->psk_file && t->username_from_psk) ||
             (t->verify == LISTEN_VERIFY_REQUIRE && t->username_from != USERNAME_NONE));
@@ -202,8 +204,9 @@ static void decide_anonymous(struct settings *s, struct settings_listener *l, bo
 {
     enum settings_anonymous said = l->anonymous != ANONYMOUS_AUTO ? l->anonymous : s->anonymous;
 
-    out->anonymous = said == ANONYMOUS_ALLOW || (said == ANONYMOUS_AUTO && !reachable);
-    if (out->anonymous || authenticates(l))
+    out->anonymous = said == ANONYMOUS_ALLOW ||
+                     (said == ANONYMOUS_AUTO && !reachable && !settings_authenticates(s, l));
+    if (out->anonymous || authenticates(s, l))
         return;
     if (said == ANONYMOUS_DENY)
         complaint_warn(&s->complaints, pos, "nothing authenticates its clients",

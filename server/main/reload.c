@@ -1,8 +1,11 @@
 /* A new configuration beside the running one: built, checked, compared, swapped. */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "main/daemon_impl.h"
 #include "main/notify.h"
@@ -42,6 +45,8 @@ void check_tls_files(struct settings *s)
     }
 }
 
+enum { WARM_POLL_MS = 100 };
+
 static void keep_messages(struct reload *r, const struct settings *s)
 {
     const struct complaint *c;
@@ -55,6 +60,69 @@ static void keep_messages(struct reload *r, const struct settings *s)
             arena_cstr(&r->arena, str_of(complaint_text(&s->complaints, c)));
 }
 
+/* -- Modules -- */
+
+int daemon_load_modules(struct daemon *d, char *why, size_t why_size)
+{
+    struct settings *s = d->settings;
+    struct complaints complaints;
+    struct life_set *set;
+    int err;
+
+    complaints_init(&complaints, &s->arena);
+    err = life_build(&set, server_host(d->server), &s->life, &complaints);
+    complaints_print(&complaints, stderr);
+    for (const struct complaint *c = complaints.first; c && s->log_conf.target != LOG_TO_STDERR;
+         c = c->next)
+        log_write(c->warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "conf", "%s",
+                  complaint_text(&complaints, c));
+    if (err < 0)
+        snprintf(why, why_size, "a module does not load");
+    else
+        life_commit(&set);
+    return err;
+}
+
+/* Waits until the new instances are ready; what runs goes on meanwhile. */
+static int warm_up(struct life_set *set, struct host *h, struct complaints *complaints)
+{
+    enum life_warmth warmth;
+
+    life_warm(set, clock_mono_ms());
+    while ((warmth = life_warmed(set, clock_mono_ms(), complaints)) == LIFE_WARMING) {
+        struct pollfd fd = {.fd = life_wake_fd(h), .events = POLLIN};
+        if (poll(&fd, 1, WARM_POLL_MS) > 0)
+            life_tick(h);
+    }
+    return warmth == LIFE_WARM ? 0 : ERR_INVALID;
+}
+
+static void swap_modules(void *set)
+{
+    life_commit(set);
+}
+
+static int reload_server(struct daemon *d, struct settings *next, char *why, size_t why_size)
+{
+    struct host *h = server_host(d->server);
+    struct life_set *set;
+    int err = life_build(&set, h, &next->life, &next->complaints);
+
+    if (err < 0) {
+        snprintf(why, why_size, "a module does not load");
+        return err;
+    }
+    if ((err = warm_up(set, h, &next->complaints)) < 0) {
+        snprintf(why, why_size, "a module is not ready");
+    } else {
+        life_prepare(set);
+        err = server_reload(d->server, &next->server, swap_modules, &set, why, why_size);
+    }
+    if (set)
+        life_abandon(&set);
+    return err;
+}
+
 static int apply(struct daemon *d, struct settings *next, struct reload *r)
 {
     char why[512] = "";
@@ -65,8 +133,7 @@ static int apply(struct daemon *d, struct settings *next, struct reload *r)
 
     if (log_changed)
         err = log_open(&next->log_conf, why, sizeof why);
-    if (err == 0 && (err = server_reload(d->server, &next->server, why, sizeof why)) < 0 &&
-        log_changed) {
+    if (err == 0 && (err = reload_server(d, next, why, sizeof why)) < 0 && log_changed) {
         char ignored[256];
         log_open(&d->settings->log_conf, ignored, sizeof ignored);
     }
@@ -169,7 +236,6 @@ void reload_run(struct daemon *d, bool plan, struct reload *r)
     settings_load(&next, &d->options->origin);
     if (settings_ok(next))
         check_tls_files(next);
-    keep_messages(r, next);
     if (!settings_ok(next))
         r->error = "the configuration has errors";
     else
@@ -178,7 +244,10 @@ void reload_run(struct daemon *d, bool plan, struct reload *r)
         struct settings *old = d->settings;
         keep_fixed(next, old);
         d->settings = next;
+        keep_messages(r, next);
         next = old;
+    } else {
+        keep_messages(r, next);
     }
     settings_free(&next);
     if (!plan) {

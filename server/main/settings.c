@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,16 @@ static void resolve_control(struct settings *s)
                         "the path of a Unix socket has at most 107 bytes");
 }
 
+/* Modules are given paths below it, whatever directory the process is in. */
+static const char *absolute(struct settings *s, const char *path)
+{
+    char here[PATH_MAX];
+
+    if (path[0] == '/' || !getcwd(here, sizeof here))
+        return path;
+    return arena_printf(&s->arena, "%s/%s", here, path);
+}
+
 static void resolve_store(struct settings *s)
 {
     const struct directive_list *sync = &s->sync;
@@ -106,6 +117,7 @@ static void resolve(struct settings *s, const struct settings_origin *origin)
     resolve_store(s);
     s->server.threads = s->threads ? s->threads : settings_cpus();
     s->server.limits = s->limits;
+    s->server.data_dir = absolute(s, s->data_dir);
     s->server.sys_interval_ms = s->sys_topics.interval_ms;
     if (s->limits.connect_max_packet > s->limits.max_packet)
         s->limits.connect_max_packet = s->server.limits.connect_max_packet = s->limits.max_packet;
@@ -142,16 +154,21 @@ static void read_origin(struct syntax *tree, const struct settings_origin *origi
 void settings_load(struct settings **out, const struct settings_origin *origin)
 {
     struct settings *s = xcalloc(1, sizeof *s);
-    struct directive_context ctx = {
-        .arena = &s->arena, .complaints = &s->complaints, .source = &source_files};
+    struct directive_context ctx = {.arena = &s->arena,
+                                    .complaints = &s->complaints,
+                                    .source = &source_files,
+                                    .user = &s->opened};
     struct text_pos start = {.file = origin->path};
     struct syntax tree;
 
+    s->refs = 1;
     complaints_init(&s->complaints, &s->arena);
     syntax_init(&tree, &s->arena, &s->complaints, NULL);
     read_origin(&tree, origin);
+    settings_module_path(s, tree.top);
     directive_apply(&settings_table, tree.top, start, s, &ctx);
     resolve(s, origin);
+    settings_modules(s);
     settings_listeners(s);
     *out = s;
 }
@@ -165,9 +182,10 @@ void settings_free(struct settings **sp)
 {
     struct settings *s = *sp;
 
-    if (!s)
+    *sp = NULL;
+    if (!s || --s->refs > 0)
         return;
+    load_close(&s->opened);
     arena_fini(&s->arena);
     free(s);
-    *sp = NULL;
 }

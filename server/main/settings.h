@@ -2,7 +2,8 @@
  * filled in, and the server_conf made from it.
  *
  * Built whole beside the one in force, checked, and only then used (start, reload).
- * Everything lives in its own arena and dies with it.  Main thread. */
+ * Everything lives in its own arena and dies with it: when it is no longer in force and the last
+ * module that was loaded with it is gone.  Main thread. */
 #ifndef SKEP_MAIN_SETTINGS_H
 #define SKEP_MAIN_SETTINGS_H
 
@@ -13,6 +14,7 @@
 #include "conf/complaint.h"
 #include "conf/directive.h"
 #include "front/server.h"
+#include "host/life.h"
 
 /* The order of the choices in the table. */
 enum settings_anonymous { ANONYMOUS_AUTO, ANONYMOUS_ALLOW, ANONYMOUS_DENY };
@@ -47,6 +49,7 @@ struct settings_listener {
     unsigned versions;
     enum settings_anonymous anonymous;
     const char *mount_point;
+    struct directive_list modules; /* their names, or "none"; count 0: all */
     mode_t mode;
     const char *owner;
 };
@@ -58,6 +61,8 @@ struct settings {
     struct directive_list sync; /* always | interval DURATION | none */
     uint64_t checkpoint_bytes;
     enum settings_anonymous anonymous;
+    enum life_acl acl_default;
+    struct directive_list module_path;
     struct {
         enum log_level level;
         enum log_format format;
@@ -72,10 +77,14 @@ struct settings {
     } sys_topics;
     struct limits limits;
     struct directive_blocks listeners; /* struct settings_listener */
+    struct directive_blocks loads;     /* struct load_block */
 
     /* Made from the above. */
     struct log_conf log_conf;
     struct server_conf server;
+    struct life_conf life;
+    struct load_context opened;
+    unsigned refs;
     struct text_pos *listener_pos; /* of server.listeners[i]: its bind */
     struct complaints complaints;
     struct arena arena;
@@ -92,13 +101,21 @@ struct settings_origin {
 
 /* Always gives a generation; it may be used only if settings_ok(). */
 void settings_load(struct settings **out, const struct settings_origin *origin);
-void settings_free(struct settings **s);
+void settings_free(struct settings **s); /* drops the caller's reference */
 
 bool settings_ok(const struct settings *s);
 
 /* Fills s->server.listeners from the listener blocks and applies the rules across them:
  * who may come in, which addresses clash, what TLS needs.  Called by settings_load. */
 void settings_listeners(struct settings *s);
+
+/* Before the directives are read: where modules are looked for. */
+struct syntax_node;
+void settings_module_path(struct settings *s, const struct syntax_node *nodes);
+/* Fills s->life from loads and listeners, with the checks across them and those of the modules. */
+void settings_modules(struct settings *s);
+/* Does any module of this listener decide who may connect? */
+bool settings_authenticates(const struct settings *s, const struct settings_listener *l);
 
 /* CPUs this process may use; the memory this machine (or its cgroup) has. */
 unsigned settings_cpus(void);

@@ -33,9 +33,11 @@ static const struct directive item_items[] = {
 };
 static const struct directive_table item_table = TABLE(item_items, struct fuzz_item);
 
-static const struct directive_table *find_load(struct str label, void *arg)
+static const struct directive_table *find_load(const struct directive *d,
+                                               const struct syntax_word *label,
+                                               struct directive_context *ctx)
 {
-    return str_starts(label, STR("auth")) ? &item_table : NULL;
+    return str_starts(label->text, STR("auth")) ? &item_table : NULL;
 }
 
 static const struct directive top_items[] = {

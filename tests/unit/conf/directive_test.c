@@ -91,9 +91,11 @@ static const struct directive plugin_items[] = {
 static const struct directive_table plugin_table = TABLE(plugin_items, plugin);
 
 /* The seam for `load NAME { }`: the table is found when the name is read. */
-static const struct directive_table *find_plugin(struct str label, void *arg)
+static const struct directive_table *find_plugin(const struct directive *d,
+                                                 const struct syntax_word *label,
+                                                 struct directive_context *ctx)
 {
-    return str_eq(label, str_of(arg)) ? &plugin_table : NULL;
+    return str_eq(label->text, STR("auth")) ? &plugin_table : NULL;
 }
 
 static const struct directive top_items[] = {
@@ -157,12 +159,7 @@ static const struct directive top_items[] = {
      .flags = DIRECTIVE_HEADED,
      .help = "h"},
     {.name = "item", .type = DIRECTIVE_BLOCKS, AT(top, items), .body = &item_table, .help = "h"},
-    {.name = "load",
-     .type = DIRECTIVE_BLOCKS,
-     AT(top, plugins),
-     .find = find_plugin,
-     .find_arg = "auth",
-     .help = "h"},
+    {.name = "load", .type = DIRECTIVE_BLOCKS, AT(top, plugins), .find = find_plugin, .help = "h"},
 };
 static const struct directive_table top_table = TABLE(top_items, top);
 

@@ -58,6 +58,8 @@ static void check_complete(const struct directive_table *table, const struct syn
 {
     for (size_t i = 0; i < table->count; i++) {
         const struct directive *d = &table->items[i];
+        if (strcmp(d->name, "load") == 0)
+            continue; /* in comments: which modules there are depends on the machine */
         if (!stands_in(nodes, d->name))
             fail_msg("conf/examples/everything.conf lacks %s", d->name);
         if (d->body)

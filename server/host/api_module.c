@@ -1,0 +1,40 @@
+/* The functions of sdk/include/skep/module.h, but for skep_warm_done() (life.c) and alarms
+ * (alarm.c). */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "host/instance.h"
+
+const char *skep_module_name(const struct skep_module *m)
+{
+    return m->name;
+}
+
+static bool make(const char *path)
+{
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
+/* "auth_http:internal" keeps its things apart from those of "auth_http". */
+const char *skep_module_directory(struct skep_module *m)
+{
+    struct arena arena = {0};
+    const char *parent, *path;
+
+    lock_take(&m->host->chains_lock);
+    if (!m->directory && m->host->data_dir) {
+        parent = arena_printf(&arena, "%s/modules", m->host->data_dir);
+        path = arena_printf(&arena, "%s/%s", parent, m->name);
+        if (make(parent) && make(path))
+            m->directory = str_dup(str_of(path));
+        else
+            log_error("modules", "%s: cannot make %s: %s", m->name, path, strerror(errno));
+        arena_fini(&arena);
+    }
+    lock_drop(&m->host->chains_lock);
+    return m->directory;
+}

@@ -1,0 +1,3 @@
+#include "host/crash.h"
+
+_Thread_local struct blame blame_here;

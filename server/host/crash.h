@@ -1,0 +1,44 @@
+/* Which module is running, for the report of a crash.
+ *
+ * Around every call into a module: on a loop this is its place's `asked` and `hook`, elsewhere the
+ * thread's own. */
+#ifndef SKEP_HOST_CRASH_H
+#define SKEP_HOST_CRASH_H
+
+#include "host/host.h"
+
+struct blame {
+    const struct skep_module *asked;
+    const char *hook;
+};
+
+extern _Thread_local struct blame blame_here;
+
+/* Returns what was noted before, for blame_end(): calls may nest. */
+static inline struct blame blame_begin(const struct skep_module *m, const char *hook)
+{
+    struct host_place *p = host_here;
+    struct blame before = p ? (struct blame){p->asked, p->hook} : blame_here;
+
+    if (p) {
+        p->asked = m;
+        p->hook = hook;
+    } else {
+        blame_here = (struct blame){m, hook};
+    }
+    return before;
+}
+
+static inline void blame_end(struct blame before)
+{
+    struct host_place *p = host_here;
+
+    if (p) {
+        p->asked = before.asked;
+        p->hook = before.hook;
+    } else {
+        blame_here = before;
+    }
+}
+
+#endif
