@@ -67,8 +67,9 @@ struct host {
     bool serving;                /* the clients' loops run.  Main thread */
     host_leave_fn *leave[HOST_LEAVE_MAX];
     unsigned leave_count;
-    struct qsbr_slot main_slot; /* of the main thread; offline but while it changes things */
-    _Atomic bool ending;        /* services_stop() was called */
+    struct qsbr_slot main_slot;    /* of the main thread; offline but while it changes things */
+    _Atomic uint64_t http_numbers; /* given out to HTTP exchanges so far */
+    _Atomic bool ending;           /* services_stop() was called */
     struct host_jobs *jobs;
     struct host_metrics *metrics;
     struct host_storage *storage;

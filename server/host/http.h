@@ -19,17 +19,8 @@ uint64_t http_send(struct host *h, struct skep_module *m, const struct skep_http
 /* On the loop that does it: done will not be called.  No-op when it was. */
 void http_cancel(struct host *h, uint64_t number);
 
-/* Ends all exchanges of that place: each done is called with an error.  For the end of the host:
- * the loop has stopped and is not freed yet. */
+/* Ends all exchanges of that place: each done is called with an error, on the calling thread.  For
+ * the end of the host (host->ending): the loop has stopped and is not freed yet. */
 void http_stop(struct host_place *p);
-
-/* For metrics; summed over places.  Any thread. */
-enum { HTTP_BUCKETS = 12 }; /* of whole exchanges, in powers of two from 1 ms */
-struct http_stats {
-    uint64_t requests; /* asked for; those that joined another's flight included */
-    uint64_t joined, errors, timeouts, cancelled;
-    uint64_t took_ms, buckets[HTTP_BUCKETS + 1]; /* of those that ended */
-};
-void http_stats(const struct skep_module *m, struct http_stats *out);
 
 #endif

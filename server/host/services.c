@@ -4,7 +4,9 @@
 
 #include "base/log.h"
 #include "host/api_loop.h"
+#include "host/http.h"
 #include "host/jobs.h"
+#include "host/metrics.h"
 #include "host/timer.h"
 #include "net/loop.h"
 
@@ -17,6 +19,7 @@ void services_open(struct host *h)
 {
     for (unsigned i = 0; i < place_count(h); i++)
         host_timer_register(&h->places[i]);
+    h->metrics = metrics_open(h);
     h->jobs = jobs_open(h);
 }
 
@@ -24,11 +27,14 @@ void services_stop(struct host *h)
 {
     atomic_store(&h->ending, true);
     jobs_stop(h->jobs);
+    for (unsigned i = 0; i < place_count(h); i++)
+        http_stop(&h->places[i]);
 }
 
 void services_close(struct host *h)
 {
     jobs_close(&h->jobs);
+    metrics_close(&h->metrics);
 }
 
 struct quiesce {
@@ -69,5 +75,7 @@ unsigned services_forget(struct skep_module *m)
 
     warn(m, timers, "timers");
     warn(m, watches, "watches of descriptors");
+    metrics_forget(m);
+    free(atomic_exchange(&m->things.http, NULL));
     return timers + watches;
 }

@@ -15,11 +15,6 @@ struct skep_http_server;
 struct skep_timer;
 struct skep_watch;
 
-struct module_log {
-    _Atomic uint64_t window; /* the second that is counted */
-    _Atomic uint32_t written, left_out;
-};
-
 /* Part of struct skep_module; all zero at first. */
 struct module_things {
     struct lock lock; /* of the lists; timers and watches themselves are their loops' */
@@ -28,8 +23,7 @@ struct module_things {
     struct skep_watch *watches;
     struct posted *tasks;
     struct skep_http_server *servers;   /* management loop */
-    _Atomic(struct http_counts *) http; /* one for each place; NULL until the first request */
-    struct module_log log;
+    _Atomic(struct http_counts *) http; /* its metrics; NULL until the first request */
 };
 
 #endif

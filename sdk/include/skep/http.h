@@ -31,7 +31,8 @@ struct skep_http_request {
     uint8_t redirects;                  /* followed at most so many, to http(s) only */
     uint16_t max_per_host;              /* connections of this loop to the host; 0: 32 */
     uint32_t max_reply;                 /* bytes of the body; 0: 1 MiB */
-    /* Requests of this loop with the same key that are under way at the same time become one. */
+    /* Requests of the module on this loop with the same key that are under way at the same time
+     * become one; each keeps its own timeout. */
     struct skep_str single_flight;
     uint64_t reserved[4];
 };
@@ -52,8 +53,9 @@ SKEP_EXPORT struct skep_str skep_http_reply_header(const struct skep_http_reply 
                                                    const char *name);
 
 /* Asks outside of a decision (there: skep_wait_http()).  On a loop; from elsewhere the management
- * loop does it.  done runs on that loop, exactly once unless cancelled.  The number is for
- * skep_http_cancel(); 0: the request makes no sense (url), done is not called. */
+ * loop does it.  done runs on that loop, never before this returned, exactly once unless cancelled.
+ * The number is for skep_http_cancel(); 0: the request makes no sense (url; a byte that cannot stand
+ * where it is, such as a line end in a header or a colon in a user name), done is not called. */
 typedef void skep_http_done_fn(const struct skep_http_reply *reply, void *arg);
 SKEP_EXPORT uint64_t skep_http_send(struct skep_module *m, const struct skep_http_request *ask,
                                     skep_http_done_fn *done, void *arg);

@@ -411,7 +411,7 @@ static void a_forgotten_watch_is_freed(void **state)
 /* -- Jobs -- */
 
 struct work {
-    unsigned from, worked_at;
+    _Atomic unsigned worked_at;
     _Atomic unsigned done_at, done;
     _Atomic bool *gate;
     int result;
