@@ -13,7 +13,7 @@
 #include "ctl/userfile.h"
 
 struct passwd {
-    bool create, remove, verify, list, batch;
+    bool create, remove, verify, list, batch, scram, no_scram;
     const char *kind_name, *password, *password_file;
     uint32_t cost;
 
@@ -40,9 +40,15 @@ static const struct arg_option passwd_options[] = {
       "for tests only: the command line is seen by others and kept by shells"),
     ARG_HEADING("The hash"),
     P(ARG_TEXT, 0, "hash", kind_name, "KIND",
-      "argon2id (default), or pbkdf2 as mosquitto 2.0 reads it"),
-    ARG_RANGE(ARG_NUMBER, 'I', "iterations", struct passwd, cost, "COUNT", 1, 100000000,
-              "iterations of pbkdf2 (default 210000) or passes of argon2id (default 2)"),
+      "argon2id (default), pbkdf2 as mosquitto 2.0 reads it, or scram: a SCRAM verifier alone"),
+    P(ARG_ON, 0, "scram", scram, NULL,
+      "add a SCRAM-SHA-256 verifier, for clients that prove the password without sending it "
+      "(one that is there already is made anew with each password)"),
+    P(ARG_ON, 0, "no-scram", no_scram, NULL, "leave the verifier out that USER has"),
+    ARG_RANGE(
+        ARG_NUMBER, 'I', "iterations", struct passwd, cost, "COUNT", 1, 100000000,
+        "iterations of pbkdf2 (default 210000) or scram (default 65536, which the client has to "
+        "compute), or passes of argon2id (default 2)"),
     ARG_LAST,
 };
 
@@ -98,19 +104,55 @@ static int password_get(const struct passwd *p, struct bytes *out, struct fault 
 
 /* -- Actions -- */
 
+/* A verifier of the password of before would let that one in still: it never stays as it is. */
+static bool wants_scram(const struct passwd *p, struct str name)
+{
+    struct str rest, hash;
+
+    if (p->kind == SECRET_SCRAM || p->no_scram)
+        return false; /* it is the hash itself, or not wanted */
+    if (p->scram)
+        return true;
+    if (!userfile_find(&p->users, name, &rest))
+        return false;
+    while (secret_next(&rest, &hash)) {
+        if (strcmp(secret_kind_text(hash), "scram-sha-256") == 0)
+            return true;
+    }
+    return false;
+}
+
+static int hashes_make(struct passwd *p, struct bytes *out, bool scram, struct str password)
+{
+    if (secret_hash(out, p->kind, p->cost, password) < 0)
+        return -1;
+    if (!scram)
+        return 0;
+    bytes_add(out, ":", 1);
+    return secret_hash(out, SECRET_SCRAM, 0, password);
+}
+
 static int user_set(struct passwd *p, struct str name, struct str password, struct fault *fault)
 {
     const char *name_fault = userfile_name_fault(name);
-    struct bytes hash = {0};
+    bool scram = wants_scram(p, name);
+    struct bytes hashes = {0};
 
     if (name_fault)
         return fault_set(fault, "the name '%.*s' cannot be used: %s", STR_ARG(name), name_fault);
-    if (secret_hash(&hash, p->kind, p->cost, password) < 0) {
-        bytes_fini(&hash);
+    if ((scram || p->kind == SECRET_SCRAM) && !secret_fits_scram(password)) {
+        fault_set(fault, "with SCRAM a password is of printable ASCII characters, for clients do "
+                         "not agree on the bytes of others");
+        return fault_hint(fault, p->scram || p->kind == SECRET_SCRAM
+                                     ? "choose another one, or none with SCRAM"
+                                     : "--no-scram takes the user's verifier out");
+    }
+    if (hashes_make(p, &hashes, scram, password) < 0) {
+        bytes_fini(&hashes);
         return fault_set(fault, "the password cannot be hashed (memory?)");
     }
-    userfile_put(&p->users, name, bytes_str(&hash));
-    bytes_fini(&hash);
+    userfile_put(&p->users, name, bytes_str(&hashes));
+    bytes_fini(&hashes);
     return 0;
 }
 
@@ -130,28 +172,47 @@ static int do_set(struct passwd *p, struct str name)
     return err < 0 ? passwd_fail(&fault) : CTL_OK;
 }
 
+/* 1: it belongs to all of them, 0: to none, 2: to some; -1: there is something we do not know. */
+static int hashes_verify(struct str rest, struct str password)
+{
+    unsigned right = 0, count = 0;
+    struct str hash;
+
+    while (secret_next(&rest, &hash)) {
+        int one = secret_verify(hash, password);
+
+        if (one < 0)
+            return -1;
+        right += (unsigned)one;
+        count++;
+    }
+    return count == 0 ? -1 : right == 0 ? 0 : right == count ? 1 : 2;
+}
+
 static int do_verify(struct passwd *p, struct str name)
 {
+    static const char *const answers[] = {
+        "wrong", "right", "the hash and the SCRAM verifier are not of one password"};
     struct bytes password = {0};
     struct fault fault = {0};
-    struct str hash;
+    struct str hashes;
     int right;
 
-    if (!userfile_find(&p->users, name, &hash)) {
+    if (!userfile_find(&p->users, name, &hashes)) {
         fault_set(&fault, "there is no user '%.*s'", STR_ARG(name));
         return passwd_fail(&fault);
     }
     if (password_get(p, &password, &fault) < 0)
         return passwd_fail(&fault);
-    right = secret_verify(hash, bytes_str(&password));
+    right = hashes_verify(hashes, bytes_str(&password));
     explicit_bzero(password.ptr, password.cap);
     bytes_fini(&password);
     if (right < 0) {
         fault_set(&fault, "the hash of '%.*s' is of no kind that we know", STR_ARG(name));
         return passwd_fail(&fault);
     }
-    puts(right ? "right" : "wrong");
-    return right ? CTL_OK : CTL_FAILED;
+    puts(answers[right]);
+    return right == 1 ? CTL_OK : CTL_FAILED;
 }
 
 static int do_remove(struct passwd *p, struct str name)
@@ -168,15 +229,15 @@ static int do_remove(struct passwd *p, struct str name)
 static int do_list(struct passwd *p)
 {
     size_t at = 0;
-    struct str name, hash;
+    struct str name, rest, hash;
 
-    while (userfile_next(&p->users, &at, &name, &hash)) {
-        const char *kind = str_starts(hash, STR("$argon2id$")) ? "argon2id"
-                           : str_starts(hash, STR("$7$"))      ? "pbkdf2"
-                           : str_starts(hash, STR("$6$"))      ? "sha512 (old, weak)"
-                                                               : "not a hash";
-
-        printf("%-30.*s %s\n", STR_ARG(name), kind);
+    while (userfile_next(&p->users, &at, &name, &rest)) {
+        printf("%-30.*s ", STR_ARG(name));
+        if (rest.len == 0)
+            fputs("not a hash", stdout);
+        for (unsigned i = 0; secret_next(&rest, &hash); i++)
+            printf("%s%s", i ? ", " : "", secret_kind_text(hash));
+        putchar('\n');
     }
     return CTL_OK;
 }
@@ -235,8 +296,16 @@ static int passwd_check(struct passwd *p)
         p->kind = SECRET_ARGON2ID;
     else if (strcmp(p->kind_name, "pbkdf2") == 0)
         p->kind = SECRET_PBKDF2;
+    else if (strcmp(p->kind_name, "scram") == 0)
+        p->kind = SECRET_SCRAM;
     else
-        return arg_error(command, "--hash: '%s' is neither argon2id nor pbkdf2", p->kind_name);
+        return arg_error(command, "--hash: '%s' is none of argon2id, pbkdf2 and scram",
+                         p->kind_name);
+    if (p->kind == SECRET_SCRAM && p->cost && p->cost < SECRET_SCRAM_ITERATIONS_MIN)
+        return arg_error(command, "--iterations: SCRAM wants at least %u",
+                         SECRET_SCRAM_ITERATIONS_MIN);
+    if (p->scram && p->no_scram)
+        return arg_error(command, "give either --scram or --no-scram");
     return 0;
 }
 
@@ -264,6 +333,7 @@ int passwd_command(int argc, char **argv)
                    "step; nobody but its owner can read it.",
         .after = "Examples:\n"
                  "  skepctl passwd -c users.conf alice\n"
+                 "  skepctl passwd users.conf alice --scram\n"
                  "  skepctl passwd users.conf alice --delete\n"
                  "  skepctl passwd users.conf --batch < list\n",
         .sets = {{passwd_options, &p}},

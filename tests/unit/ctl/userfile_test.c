@@ -147,14 +147,17 @@ static void names_that_would_break_the_file_are_refused(void **state)
 
 static void hashes_belong_to_their_password(void **state)
 {
-    static const enum secret_kind kinds[] = {SECRET_ARGON2ID, SECRET_PBKDF2};
+    static const struct {
+        enum secret_kind kind;
+        uint32_t cost;
+    } kinds[] = {{SECRET_ARGON2ID, 3}, {SECRET_PBKDF2, 3}, {SECRET_SCRAM, 4096}};
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         struct bytes one = {0}, two = {0};
         struct str password = STR("p\0ss w\xc3\xb6rd"); /* a NUL is a byte of a password */
 
-        assert_int_equal(0, secret_hash(&one, kinds[i], 3, password));
-        assert_int_equal(0, secret_hash(&two, kinds[i], 3, password));
+        assert_int_equal(0, secret_hash(&one, kinds[i].kind, kinds[i].cost, password));
+        assert_int_equal(0, secret_hash(&two, kinds[i].kind, kinds[i].cost, password));
         assert_false(str_eq(bytes_str(&one), bytes_str(&two))); /* salted */
         assert_int_equal(1, secret_verify(bytes_str(&one), password));
         assert_int_equal(0, secret_verify(bytes_str(&one), STR("p")));
@@ -177,12 +180,40 @@ static void wrong_hashes_are_no_hashes(void **state)
                                         "$6$c2FsdA==$",
                                         "$argon2id$v=19$m=19456",
                                         "$5$a$b",
+                                        "$scram-sha-256$4096$c2FsdA==$AAAA$AAAA",
+                                        "$scram-sha-256$x$c2FsdA==$AAAA$AAAA",
                                         "$7$99999999999$c2FsdA==$aGFzaA=="};
 
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         if (secret_verify(str_of(wrong[i]), STR("x")) != -1)
             fail_msg("taken for a hash: %s", wrong[i]);
     }
+}
+
+/* The verifier of RFC 7677's user, whose password is "pencil". */
+static void a_verifier_is_what_the_rfc_says(void **state)
+{
+    struct str verifier = STR("$scram-sha-256$4096$W22ZaJ0SNY7soEsUEjb6gQ==$"
+                              "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=$"
+                              "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=");
+
+    assert_int_equal(1, secret_verify(verifier, STR("pencil")));
+    assert_int_equal(0, secret_verify(verifier, STR("pencils")));
+    assert_true(secret_fits_scram(STR("pencil ~!")));
+    assert_false(secret_fits_scram(STR("p\xc3\xa9ncil")));
+    assert_false(secret_fits_scram(STR("pen\tcil")));
+}
+
+static void hashes_of_a_user_stand_behind_each_other(void **state)
+{
+    struct str rest = STR("$7$1$a$b:$scram-sha-256$2"), hash;
+
+    assert_true(secret_next(&rest, &hash));
+    assert_true(str_eq(STR("$7$1$a$b"), hash));
+    assert_string_equal("pbkdf2", secret_kind_text(hash));
+    assert_true(secret_next(&rest, &hash));
+    assert_string_equal("scram-sha-256", secret_kind_text(hash));
+    assert_false(secret_next(&rest, &hash));
 }
 
 /* Runs a command made of trusted parts; the tools are named in ./dev. */
@@ -218,6 +249,34 @@ static void mosquittos_hashes_are_read(void **state)
     userfile_close(&u);
 }
 
+/* What `skepctl passwd` does with a verifier. */
+static void a_new_password_renews_the_verifier(void **state)
+{
+    struct userfile u;
+    struct str rest, hash;
+
+    write_file("", 0600);
+    run(SKEPCTL " passwd %s -b one --scram alice 2>/dev/null", path);
+    run(SKEPCTL " passwd %s -b two alice 2>/dev/null", path);
+    open_file(&u);
+    assert_true(userfile_find(&u, STR("alice"), &rest));
+    for (int i = 0; i < 2; i++) {
+        assert_true(secret_next(&rest, &hash));
+        assert_int_equal(1, secret_verify(hash, STR("two")));
+        assert_int_equal(0, secret_verify(hash, STR("one")));
+    }
+    userfile_close(&u);
+    run(SKEPCTL " passwd %s -b two --verify alice 2>/dev/null >/dev/null", path);
+    run("! " SKEPCTL " passwd %s -b one --verify alice 2>/dev/null >/dev/null", path);
+    run(SKEPCTL " passwd %s --list | grep -q 'alice *argon2id, scram-sha-256$'", path);
+    run("! " SKEPCTL " passwd %s -b n\xc3\xb6 alice 2>/dev/null", path);
+    run(SKEPCTL " passwd %s -b n\xc3\xb6 --no-scram alice 2>/dev/null", path);
+    run(SKEPCTL " passwd %s --list | grep -q 'alice *argon2id$'", path);
+    run(SKEPCTL " passwd %s -b three --hash scram alice 2>/dev/null", path);
+    run(SKEPCTL " passwd %s --list | grep -q 'alice *scram-sha-256$'", path);
+    run("! " SKEPCTL " passwd %s -b x --hash scram -I 4095 alice 2>/dev/null", path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +288,9 @@ int main(void)
         cmocka_unit_test(hashes_belong_to_their_password),
         cmocka_unit_test(wrong_hashes_are_no_hashes),
         cmocka_unit_test(mosquittos_hashes_are_read),
+        cmocka_unit_test(a_verifier_is_what_the_rfc_says),
+        cmocka_unit_test(hashes_of_a_user_stand_behind_each_other),
+        cmocka_unit_test(a_new_password_renews_the_verifier),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
