@@ -387,6 +387,23 @@ int session_pubcomp(struct worker *w, struct session *s, uint16_t packet_id, uin
     return err;
 }
 
+bool session_took(struct worker *w, struct session *s, uint64_t counter)
+{
+    lock_take(&s->lock);
+    const struct fifo *f = s->out ? &s->out->q1 : NULL;
+    struct entry *e = f && counter >= f->head && counter < f->next ? fifo_at(f, counter) : NULL;
+    bool in_flight = e && e->state != ENTRY_DONE;
+    if (in_flight) {
+        if (e->qos == 1)
+            COUNT(w, delivered_qos1);
+        else
+            COUNT(w, delivered_qos2);
+        entry_finish(w, s, e);
+    }
+    lock_drop(&s->lock);
+    return in_flight;
+}
+
 /* -- The end -- */
 
 /* Queued messages that came through a shared group go to another member, if the

@@ -145,6 +145,10 @@ int session_pubrec(struct worker *w, struct session *s, uint16_t packet_id, uint
                    bool *release);
 int session_pubcomp(struct worker *w, struct session *s, uint16_t packet_id, uint8_t reason);
 
+/* The same for a receiver inside the broker, in one step whatever the QoS: it has the message with
+ * that counter (core/fifo.h) and asks for no PUBREL.  False: that one is not in flight. */
+bool session_took(struct worker *w, struct session *s, uint64_t counter);
+
 /* Messages in queues, for status: waiting and in flight.  Any worker. */
 uint64_t session_queued(struct session *s);
 

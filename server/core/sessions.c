@@ -158,6 +158,10 @@ static void end_session(struct worker *w, struct session *s)
 
 static bool same_user(const struct session *s, const struct claim *claim)
 {
+    if (claim->realm == REALM_MODULE)
+        return true;
+    if (s->realm == REALM_MODULE || (s->claim && s->claim->realm == REALM_MODULE))
+        return false;
     if (!s->username || !claim->has_username)
         return !s->username && !claim->has_username;
     return str_eq(str_of(s->username), claim->username);
@@ -177,10 +181,11 @@ static void grant(struct sessions *t, struct claim *claim, struct session *s, bo
 static void grant_anew(struct sessions *t, struct claim *claim, struct session *old)
 {
     struct str username = str_of(old->username);
+    bool has_username = old->username && claim->realm != REALM_MODULE;
 
     unlink_session(t, old);
     claim->replaced = old->serial;
-    grant(t, claim, insert_new(t, session_id(old), old->username ? &username : NULL), false);
+    grant(t, claim, insert_new(t, session_id(old), has_username ? &username : NULL), false);
 }
 
 /* An away session is resumed, or replaced by a new one.  Returns the old one to end.  *due: a will

@@ -16,6 +16,10 @@
 struct session;
 struct sessions;
 
+/* The realm of the sessions that modules have (host/consumer.c).  A client never gets one of them,
+ * and has to give way where it has the id of one. */
+enum { REALM_MODULE = 2 };
+
 enum claim_result {
     CLAIM_GRANTED,    /* claim.session is the caller's now */
     CLAIM_WAITING,    /* the old connection has to let go first; ready() will be called */
@@ -33,7 +37,8 @@ struct claim {
     struct str username;
     bool has_username;
     bool clean_start;
-    uint32_t realm;    /* tells mount points apart: under another one a session begins anew */
+    uint32_t realm;    /* tells mount points apart: under another one a session begins anew.
+                          0: none, REALM_MODULE, or an odd number */
     uint64_t replaced; /* serial of the session that ended for this one; 0: none */
     /* Called once after CLAIM_WAITING, on some other worker's thread: carry the result to
      * the claim's own. */

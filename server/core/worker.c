@@ -46,6 +46,7 @@ void worker_turn_begin(struct worker *w, uint64_t now_ms)
     w->now_ms = now_ms;
     w->limits = atomic_load_explicit(&w->broker->limits, memory_order_acquire);
     w->deliveries = 0;
+    w->turn_open = true;
 }
 
 void broker_post_flush(struct worker *w, struct session *s, unsigned to)

@@ -3,6 +3,7 @@
 #ifndef SKEP_CORE_WORKER_H
 #define SKEP_CORE_WORKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/qsbr.h"
@@ -40,14 +41,25 @@ struct hit_slot {
     uint32_t index;
 };
 
+/* Somebody above core who works with this worker, on its thread: the module host. */
+struct worker_guest {
+    /* Everything of the turn was flushed.  True: something was done that has to be flushed, too;
+     * then it is called again. */
+    bool (*turn)(struct worker_guest *guest);
+    /* The log has settled up to there. */
+    void (*settled)(struct worker_guest *guest, uint64_t lsn);
+};
+
 struct worker {
     struct broker *broker;
+    struct worker_guest *guest; /* NULL: none */
     struct qsbr_slot *slot;
     const struct limits *limits; /* re-read once a turn */
     struct subs_cache *cache;
     uint64_t now_ms; /* monotonic */
     uint32_t index;
     uint32_t deliveries; /* entries made in this turn */
+    bool turn_open;      /* it knows this turn's time and limits */
 
     struct session **dirty; /* sessions to flush at the end of the turn */
     uint32_t dirty_count, dirty_cap;
@@ -73,7 +85,18 @@ void worker_free(struct worker **w);
 
 /* Start of a turn: the clock and the limits now in force. */
 void worker_turn_begin(struct worker *w, uint64_t now_ms);
-/* End of a turn: hands over its records, then flushes every session made dirty by this
+/* The same for whoever comes first in a turn of its thread. */
+static inline void worker_turn(struct worker *w, uint64_t now_ms)
+{
+    if (!w->turn_open)
+        worker_turn_begin(w, now_ms);
+}
+/* Nothing more is done in this turn: what it read is out of date from here on. */
+static inline void worker_turn_over(struct worker *w)
+{
+    w->turn_open = false;
+}
+/* End of a turn, or of a part of it: hands over its records, then flushes every session made dirty by this
  * worker. */
 void worker_turn_end(struct worker *w);
 

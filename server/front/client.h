@@ -22,6 +22,7 @@
 
 #include "base/wheel.h"
 #include "core/link.h"
+#include "core/replay.h"
 #include "core/sessions.h"
 #include "front/desk.h"
 #include "front/hooks.h"
@@ -31,7 +32,6 @@
 
 struct entrance;
 struct policy;
-struct retained_cursor;
 struct session;
 
 enum { CLIENT_MAGIC = 0xc11e17aa };
@@ -47,14 +47,6 @@ enum { CLIENT_MAGIC = 0xc11e17aa };
 #define CLIENT_STATE_NAME(name) name,
 enum client_state { CLIENT_STATES(CLIENT_STATE_NAME) };
 #undef CLIENT_STATE_NAME
-
-/* Retained messages on their way to a new subscription. */
-struct replay {
-    struct replay *next;
-    struct retained_cursor *cursor;
-    uint32_t sub_id;
-    uint8_t options;
-};
 
 /* Acknowledgements that wait for the log, in order; see front/park.c. */
 struct park_part {
@@ -78,8 +70,7 @@ struct client_extra {
     char **aliases; /* incoming topic aliases: alias - 1 -> topic [MQTT-3.3.2-12] */
     uint16_t *alias_lens;
     uint16_t alias_count;
-    struct replay *replays, *replay_last; /* oldest first */
-    uint32_t replay_count;
+    struct replays replays;
     bool replay_listed;
     double message_tokens, byte_tokens; /* rate limits */
     uint64_t tokens_ms;

@@ -114,6 +114,8 @@ static void settle(struct loop_task *task, struct loop *l)
         return;
     uint64_t settled = store_settled(w->journal.store);
     journal_settled(w, settled);
+    if (w->guest)
+        w->guest->settled(w->guest, settled);
     for (uint32_t i = 0; i < d->parked.count; i++) {
         struct client *c = d->parked.items[i];
         if (client_park_release(c, settled))
@@ -198,12 +200,18 @@ void desk_took(struct desk *d, size_t bytes)
 
 void desk_turn_end(struct desk *d)
 {
-    desk_worker(d);
+    struct worker *w = desk_worker(d);
+
     commit(d);
     flush_talking(d);
     if (d->replaying.count > 0) /* behind their SUBACK, which went out above */
         replay_slices(d);
-    worker_turn_end(d->w);
+    worker_turn_end(w);
+    while (w->guest && w->guest->turn(w->guest)) {
+        commit(d);
+        flush_talking(d);
+        worker_turn_end(w);
+    }
     d->unflushed = 0;
-    d->turn_open = false;
+    worker_turn_over(d->w);
 }

@@ -31,7 +31,6 @@ struct desk {
     struct door *door;
     const struct hooks *hooks;
     struct host *host;  /* NULL in tests that have none */
-    bool turn_open;     /* the worker knows this turn's time and limits */
     uint32_t unflushed; /* bytes taken in since output was last flushed */
 
     struct client_list talking;   /* have control bytes to send */
@@ -60,10 +59,7 @@ static inline struct desk *desk_of(struct loop *l)
 /* The worker, told the time once a turn. */
 static inline struct worker *desk_worker(struct desk *d)
 {
-    if (!d->turn_open) {
-        d->turn_open = true;
-        worker_turn_begin(d->w, loop_now_ms(d->loop));
-    }
+    worker_turn(d->w, loop_now_ms(d->loop));
     return d->w;
 }
 

@@ -122,7 +122,7 @@ void client_extra_trim(struct client *c)
         return;
     free(x->connect);
     x->connect = NULL;
-    if (!x->aliases && !x->replays && !x->auth_method && x->tokens_ms == 0 && !x->settling &&
+    if (!x->aliases && !x->replays.first && !x->auth_method && x->tokens_ms == 0 && !x->settling &&
         !client_parked(c)) {
         free(x);
         c->extra = NULL;

@@ -62,6 +62,7 @@ static int take_up(struct storage *s, char *why, size_t why_size)
     qsbr_online(w->slot);
     worker_turn_begin(w, begun);
     int err = restore_run(w, s->store, &stats, why, why_size);
+    worker_turn_over(w);
     qsbr_quiescent(w->slot);
     qsbr_offline(w->slot);
     if (!err)

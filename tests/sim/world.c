@@ -114,6 +114,7 @@ static void take_up(struct world *w)
     qsbr_online(first->slot);
     worker_turn_begin(first, w->clock.now_ms);
     ASSERT(restore_run(first, w->store, &stats, why, sizeof why) == 0);
+    worker_turn_over(first);
     qsbr_quiescent(first->slot);
     qsbr_offline(first->slot);
     for (unsigned i = 0; i < WORLD_LOOPS; i++)
