@@ -26,6 +26,7 @@
 #include "front/storage.h"
 #include "front/sys.h"
 #include "host/host.h"
+#include "host/traffic.h"
 
 enum {
     CLOSE_WAIT_MS = 2000,
@@ -433,6 +434,11 @@ static void loops_settle(struct server *s)
         sched_yield();
 }
 
+static void end_traffic(struct server *s, struct desk *d, void *arg)
+{
+    traffic_end(host_here);
+}
+
 static void stop_journal(struct server *s, struct desk *d, void *arg)
 {
     journal_stop(d->w);
@@ -455,6 +461,9 @@ static void stop_running(struct server *s)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     loops_settle(s);
     host_stop(s->host); /* while the loops can still take back what modules have there */
+    for (unsigned i = 0; i < s->threads; i++)
+        desk_post(s, i, end_traffic, NULL); /* what the disk refuses keeps them from going */
+    loops_settle(s);
     for (unsigned i = 0; i < s->threads; i++)
         desk_post(s, i, stop_journal, NULL); /* from here on nobody asks the reader */
     loops_settle(s);

@@ -9,6 +9,7 @@
 #include "host/chain.h"
 #include "host/life.h"
 #include "host/services.h"
+#include "host/traffic.h"
 #include "net/loop.h"
 
 _Thread_local struct host_place *host_here;
@@ -39,6 +40,7 @@ struct host *host_new(struct broker *broker, struct loop *const *loops,
     qsbr_join(&h->main_slot);
     qsbr_offline(&h->main_slot);
     services_open(h);
+    traffic_open(h);
     life_open(h);
     return h;
 }
@@ -107,6 +109,7 @@ void host_free(struct host **host)
     loop_free(&h->management);
     life_close(h);
     services_close(h);
+    traffic_close(h);
     slots_free(h);
     qsbr_online(&h->main_slot);
     qsbr_leave(&h->main_slot);

@@ -53,8 +53,11 @@ struct skep_module {
     struct instance_stats *stats; /* one for each place, the management loop last */
     struct module_things things;
     _Atomic uint32_t log_second, log_lines, log_left_out; /* api_log.c */
-    struct skep_command *commands;                        /* not answered in time; api_command.c */
     char *directory;
+    _Atomic uint32_t publishing; /* messages that wait to be routed, or for the log */
+    _Atomic uint64_t publishing_bytes;
+    struct skep_consumer *consumers_left; /* see traffic_forget() */
+    struct lock consumers_lock;
     struct skep_module *previous; /* what it replaces, while that is being done */
     struct skep_module *next;     /* life.c's list */
     struct skep_warm *warm;

@@ -38,11 +38,12 @@ struct skep_consumer;
 typedef void skep_published_fn(void *arg, enum skep_reason reason);
 
 /* Publishes.  Any thread; messages of one thread keep their order.  `as` may be NULL: with it,
- * what is published does not come back to that consumer (no local), and it must be its loop.
- * done may be NULL; else it is called on the loop that asked (the management loop if none did),
- * with QoS above 0 not before the message is as safe as the store makes it.  0, or SKEP_E_INVALID,
- * SKEP_E_LIMIT (too much under way: try again after a done); then done is not called.  No ACL is
- * asked: what a module publishes is its own responsibility. */
+ * what is published does not come back to that consumer (no local); it must be ready, and this its
+ * loop.  done may be NULL; else it is called later on the loop that asked (the management loop if
+ * none did), with QoS above 0 not before the message is as safe as the store makes it.  0, or
+ * SKEP_E_INVALID, SKEP_E_STATE (`as`), SKEP_E_REFUSED (the broker ends), SKEP_E_MEMORY,
+ * SKEP_E_LIMIT (too much of this module under way: try again after a done); then done is not
+ * called.  No ACL is asked: what a module publishes is its own responsibility. */
 SKEP_EXPORT int skep_publish(struct skep_module *m, const struct skep_message *message,
                              struct skep_consumer *as, skep_published_fn *done, void *arg);
 
@@ -60,7 +61,8 @@ struct skep_consumer_conf {
     void (*on_message)(struct skep_consumer *c, const struct skep_message *message, uint64_t id,
                        void *arg);
     /* Ready: `resumed` tells that the session was there already.  Not ready (error not NULL): it
-     * will not be; another broker instance holds the id, or a limit is reached. */
+     * will not be, for a limit is reached or the disk takes no sessions; or it is not any more,
+     * for a newer consumer has its name.  Close it all the same. */
     void (*on_ready)(struct skep_consumer *c, bool resumed, const char *error, void *arg);
     void *arg;
     uint64_t reserved[4];
@@ -69,10 +71,12 @@ struct skep_consumer_conf {
 enum { SKEP_ANY_LOOP = 0xffff };
 
 /* Opens it; on_ready comes later, on its loop, in any case.  Any thread but main.  During a reload
- * the new instance's consumer of the same name takes over the session from the old one's. */
+ * the new instance's consumer of the same name takes over the session from the old one's.  NULL:
+ * conf is not valid. */
 SKEP_EXPORT struct skep_consumer *skep_consumer_open(struct skep_module *m,
                                                      const struct skep_consumer_conf *conf);
-/* The loop it lives on.  All that follows is for that loop. */
+/* The loop it lives on.  All that follows is for that loop and not for on_event and on_deliver;
+ * what can fail says SKEP_E_STATE there, and while the consumer is not ready. */
 SKEP_EXPORT unsigned skep_consumer_loop(const struct skep_consumer *c);
 
 enum skep_subscribe_options {
@@ -81,7 +85,8 @@ enum skep_subscribe_options {
     SKEP_SUBSCRIBE_KEEP_RETAIN = 4, /* retain as published */
 };
 /* As SUBSCRIBE and UNSUBSCRIBE do; options: a set of the above.  Subscribing to a filter that is
- * there replaces it.  0, SKEP_E_INVALID (the filter), or SKEP_E_LIMIT. */
+ * there replaces it.  0, SKEP_E_INVALID (the filter), SKEP_E_LIMIT, SKEP_E_REFUSED (the disk takes
+ * nothing), SKEP_E_STATE; unsubscribing also SKEP_E_NOT_FOUND. */
 SKEP_EXPORT int skep_consumer_subscribe(struct skep_consumer *c, struct skep_str filter,
                                         unsigned qos, unsigned options);
 SKEP_EXPORT int skep_consumer_unsubscribe(struct skep_consumer *c, struct skep_str filter);
