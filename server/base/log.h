@@ -58,6 +58,10 @@ const char *log_level_name(enum log_level level);
  * few seconds. */
 void log_tick(void);
 
+/* Writes the bytes as they are to stderr and, if that is the destination, the log file.  May be
+ * called from a signal handler: for the last words of a process. */
+void log_emergency(const char *bytes, size_t len);
+
 /* Sees every line (without its newline) instead of the destination; NULL ends that.
  * For tests; `fn` is called on the logging thread. */
 typedef void log_capture_fn(enum log_level level, struct str line, void *arg);

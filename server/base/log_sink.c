@@ -155,3 +155,13 @@ bool log_sink_write(const char *bytes, size_t len)
     while (n < 0 && errno == EINTR);
     return n == (ssize_t)len;
 }
+
+void log_emergency(const char *bytes, size_t len)
+{
+    bool file = reopen_path && !atomic_load(&is_socket);
+    ssize_t n = write(STDERR_FILENO, bytes, len);
+
+    if (file)
+        n = write(atomic_load(&slot), bytes, len);
+    (void)n; /* there is nobody left to tell */
+}

@@ -22,6 +22,7 @@
 
 struct broker;
 struct chain_slot;
+struct host_alarms;
 struct host_http;
 struct host_jobs;
 struct host_life;
@@ -73,10 +74,12 @@ struct host {
     unsigned leave_count;
     struct qsbr_slot main_slot;    /* of the main thread; offline but while it changes things */
     _Atomic uint64_t http_numbers; /* given out to HTTP exchanges so far */
+    _Atomic bool stopping;         /* host_stop() was called */
     _Atomic bool ending;           /* services_stop() was called */
     struct host_jobs *jobs;
     struct host_metrics *metrics;
     struct host_storage *storage;
+    struct host_alarms *alarms;
     struct host_life *life; /* life.c: instances, objects, the running generation */
 };
 
@@ -108,6 +111,14 @@ struct host_place *host_place(struct host *h);
  * when none of its hooks can be running there any more; at the end of the process on the main
  * thread, with host_here set.  In host_new() only. */
 void host_on_leave(struct host *h, host_leave_fn *fn);
+
+/* Work for the main thread, done by life_tick() in the order of posting.  Any thread; the memory
+ * belongs to run() once that is called.  What is posted at the very end may not be run. */
+struct host_main_task {
+    struct host_main_task *next;
+    void (*run)(struct host_main_task *t);
+};
+void host_post_main(struct host *h, struct host_main_task *t);
 
 /* Does the broker wait for a decision of any module at all?  For tests and status. */
 bool host_has_modules(const struct host *h);

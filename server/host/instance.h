@@ -53,6 +53,7 @@ struct skep_module {
     struct instance_stats *stats; /* one for each place, the management loop last */
     struct module_things things;
     _Atomic uint32_t log_second, log_lines, log_left_out; /* api_log.c */
+    struct skep_command *commands;                        /* not answered in time; api_command.c */
     char *directory;
     _Atomic uint32_t publishing; /* messages that wait to be routed, or for the log */
     _Atomic uint64_t publishing_bytes;

@@ -136,12 +136,38 @@ static void unload_all(struct host_life *life)
     }
 }
 
+void host_post_main(struct host *h, struct host_main_task *t)
+{
+    t->next = atomic_load(&h->life->tasks);
+    while (!atomic_compare_exchange_weak(&h->life->tasks, &t->next, t))
+        ;
+    life_wake(h->life);
+}
+
+static void run_tasks(struct host_life *life)
+{
+    struct host_main_task *newest = atomic_exchange(&life->tasks, NULL), *oldest = NULL;
+
+    while (newest) {
+        struct host_main_task *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest) {
+        struct host_main_task *t = oldest;
+        oldest = t->next;
+        t->run(t);
+    }
+}
+
 void life_tick(struct host *h)
 {
     uint64_t count;
     ssize_t n = read(h->life->wake_fd, &count, sizeof count);
 
     (void)n;
+    run_tasks(h->life);
     unload_all(h->life);
     qsbr_online(&h->main_slot);
     qsbr_quiescent(&h->main_slot);
@@ -161,6 +187,7 @@ void life_stop(struct host *h)
     struct host_life *life = h->life;
     uint64_t deadline = clock_mono_ms() + LIFE_STOP_MS;
 
+    atomic_store(&h->stopping, true);
     life_empty(h);
     for (struct skep_module *m = life->living; m; m = m->next)
         if (!m->going)

@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "host/alarm.h"
+#include "host/command.h"
 #include "host/crash.h"
 #include "host/life_impl.h"
 #include "host/report.h"
@@ -128,6 +130,8 @@ void life_unload(struct skep_module *m)
     blame_end(mark);
     services_forget(m);
     traffic_forget(m);
+    command_forget(m);
+    alarm_forget(m, life_find(m->host, m->name) != NULL);
     log_debug("modules", "%s: unloaded", m->name);
     instance_free(m);
 }
@@ -455,6 +459,8 @@ void life_open(struct host *h)
     ASSERT(life->wake_fd >= 0);
     h->life = life;
     atomic_init(&h->roll, xcalloc(1, sizeof(struct roll)));
+    h->alarms = alarms_open();
+    host_on_leave(h, command_leave);
 }
 
 void life_free(struct host_life *life)
@@ -469,6 +475,7 @@ void life_free(struct host_life *life)
         free(s->name);
         free(s);
     }
+    alarms_close(&h->alarms);
     close(life->wake_fd);
     free(atomic_load(&h->roll));
     free(life);

@@ -62,7 +62,7 @@ void life_commit(struct life_set **set);
 /* Stops and unloads what runs, for the end: after the last client, before the loops stop. */
 void life_stop(struct host *h);
 
-/* Readable when life_tick() has something to do or somebody is warm. */
+/* Readable when life_tick() has something to do: instances that are over, tasks for this thread. */
 int life_wake_fd(const struct host *h);
 void life_tick(struct host *h);
 /* Makes that descriptor readable.  Any thread. */
@@ -82,5 +82,11 @@ struct skep_module *life_find(struct host *h, const char *name);
 
 /* Each instance that is in force, in load order, on any loop or main, until the end of the turn. */
 const struct roll *life_roll(const struct host *h);
+
+/* What is in force, as one JSON array for `skepctl module list`, or one object for `info`; NULL
+ * when nothing has that name.  The caller deletes it. */
+struct cJSON;
+struct cJSON *life_list(struct host *h);
+struct cJSON *life_info(struct host *h, const char *name);
 
 #endif

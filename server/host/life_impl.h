@@ -35,6 +35,7 @@ struct host_life {
     struct life_set *running;   /* NULL: nothing was committed yet */
     struct skep_module *living; /* all that are loaded, in no order */
     struct life_stats *stats;
+    _Atomic(struct host_main_task *) tasks; /* newest first */
 };
 
 /* Takes it out of life->living, calls unload() and frees.  Nothing holds it. */

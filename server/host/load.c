@@ -81,6 +81,9 @@ static const char *find_file(const struct load_context *load, const struct label
 {
     const char *path;
 
+    if (l->is_path && str_starts(l->what, STR("./")))
+        return source_relative(ctx->arena, pos.file,
+                               (struct str){l->what.ptr + 2, l->what.len - 2});
     if (l->is_path)
         return source_relative(ctx->arena, pos.file, l->what);
     if (!is_word(l->what)) {

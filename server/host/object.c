@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "host/bind.h"
+#include "host/crash.h"
 
 static struct object *objects;
 
@@ -139,6 +140,7 @@ static int take_descriptor(struct object *o, char *why, size_t why_size)
     }
     if (d->size < offsetof(struct skep_descriptor, on_connect))
         return fail(why, why_size, "its descriptor is cut short: is .size missing?");
+    snprintf(o->sdk, sizeof o->sdk, "%u.%u", d->abi_major, d->abi_minor);
     memcpy(&o->d, d, d->size < sizeof o->d ? d->size : sizeof o->d);
     return 0;
 }
@@ -172,6 +174,7 @@ static int load_code(struct object *o, char *why, size_t why_size)
         return ERR_SYSTEM;
     }
     dl_iterate_phdr(note_range, o);
+    crash_know(o, o->base, o->end, o->path);
     if ((err = take_descriptor(o, why, why_size)) < 0)
         return err;
     return bind_object(o, why, why_size);
@@ -185,6 +188,7 @@ static void unload_code(struct object *o)
     void *still;
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", o->memory);
+    crash_unknow(o);
     if (o->handle)
         dlclose(o->handle);
     still = o->handle ? dlopen(path, RTLD_NOW | RTLD_NOLOAD) : NULL;

@@ -22,6 +22,7 @@ struct object {
     unsigned char hash[32]; /* of the bytes */
     int memory;             /* the descriptor; open as long as the code is there */
     void *handle;
+    char sdk[16];                        /* "1.0": what it was made for */
     struct skep_descriptor d;            /* what an older module does not have is 0 */
     const struct directive_table *table; /* of its load block: bind.h */
     struct arena arena;

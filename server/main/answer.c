@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "main/daemon_impl.h"
+#include "main/answer.h"
 
 static void answer_version(struct daemon *d, const cJSON *request, cJSON *answer)
 {
@@ -91,6 +91,7 @@ static void answer_status(struct daemon *d, const cJSON *request, cJSON *answer)
     add_listeners(d, answer);
     add_figures(d, answer);
     add_store(answer, &store);
+    add_alarms(d, answer);
 }
 
 static void add_counter(void *answer, const char *name, uint64_t value)
@@ -223,6 +224,7 @@ void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *ans
         {"reload", answer_reload},   {"log-level", answer_log_level},
         {"config", answer_config},   {"stop", answer_stop},
         {"backup", answer_backup},   {"backup-status", answer_backup_status},
+        {"module", answer_module},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
@@ -232,5 +234,5 @@ void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *ans
         }
     control_refuse(
         answer, "unknown cmd: it is version, status, ledger, clients, reload, log-level, config, "
-                "backup, backup-status or stop");
+                "backup, backup-status, module or stop");
 }

@@ -9,12 +9,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
 
 struct caller {
-    int fd; /* -1: free */
+    int fd;             /* -1: free */
+    uint64_t waits_for; /* a ticket; 0: none.  Nothing is read meanwhile */
     uint64_t last_ms;
     char in[CONTROL_LINE];
     size_t in_len;
@@ -27,6 +29,8 @@ struct control {
     char *path;
     control_answer_fn *answer;
     void *arg;
+    uint64_t last_ticket;
+    struct caller *asking; /* whose line is being answered */
     struct caller callers[CONTROL_CLIENTS];
 };
 
@@ -119,6 +123,7 @@ static void caller_drop(struct caller *p)
     p->fd = -1;
     p->out = NULL;
     p->in_len = p->out_len = 0;
+    p->waits_for = 0;
 }
 
 void control_close(struct control **cp)
@@ -150,10 +155,15 @@ static bool caller_flush(struct caller *p)
     return true;
 }
 
-static void caller_say(struct caller *p, const cJSON *answer)
+static void caller_say(struct caller *p, cJSON *answer)
 {
-    char *text = cJSON_PrintUnformatted(answer);
-    size_t len = text ? strlen(text) : 0;
+    char *text;
+    size_t len;
+
+    if (!cJSON_HasObjectItem(answer, "ok"))
+        cJSON_AddBoolToObject(answer, "ok", true);
+    text = cJSON_PrintUnformatted(answer);
+    len = text ? strlen(text) : 0;
 
     if (!text)
         return;
@@ -169,13 +179,13 @@ static void handle_line(struct control *c, struct caller *p, const char *line, s
     cJSON *request = cJSON_ParseWithLength(line, len), *answer = cJSON_CreateObject();
     const char *cmd = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(request, "cmd"));
 
+    c->asking = p;
     if (!cmd)
         control_refuse(answer, "a line must be a JSON object with a string \"cmd\"");
     else
         c->answer(c->arg, cmd, request, answer);
-    if (!cJSON_HasObjectItem(answer, "ok"))
-        cJSON_AddBoolToObject(answer, "ok", true);
-    caller_say(p, answer);
+    if (!p->waits_for)
+        caller_say(p, answer);
     cJSON_Delete(request);
     cJSON_Delete(answer);
 }
@@ -186,7 +196,7 @@ static void handle_input(struct control *c, struct caller *p)
 {
     char *end;
 
-    while (!p->out_len && (end = memchr(p->in, '\n', p->in_len)) != NULL) {
+    while (!p->out_len && !p->waits_for && (end = memchr(p->in, '\n', p->in_len)) != NULL) {
         size_t used = (size_t)(end - p->in) + 1;
         handle_line(c, p, p->in, used - 1);
         memmove(p->in, p->in + used, p->in_len - used);
@@ -196,7 +206,7 @@ static void handle_input(struct control *c, struct caller *p)
             return;
         }
     }
-    if (!p->out_len && p->in_len == sizeof p->in)
+    if (!p->out_len && !p->waits_for && p->in_len == sizeof p->in)
         caller_drop(p); /* no line is that long */
 }
 
@@ -213,12 +223,42 @@ static void caller_read(struct control *c, struct caller *p, uint64_t now_ms)
     }
 }
 
+uint64_t control_later(struct control *c)
+{
+    c->asking->waits_for = ++c->last_ticket;
+    return c->last_ticket;
+}
+
+void control_finish(struct control *c, uint64_t ticket, cJSON *answer)
+{
+    for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+        struct caller *p = &c->callers[i];
+        if (p->fd < 0 || p->waits_for != ticket)
+            continue;
+        p->waits_for = 0;
+        p->last_ms = clock_mono_ms();
+        caller_say(p, answer);
+        if (!caller_flush(p))
+            caller_drop(p);
+        else
+            handle_input(c, p);
+    }
+}
+
 static struct caller *caller_free_slot(struct control *c)
 {
     for (size_t i = 0; i < CONTROL_CLIENTS; i++)
         if (c->callers[i].fd < 0)
             return &c->callers[i];
     return NULL;
+}
+
+/* While an answer is made only the end of the caller is news: poll() tells that unasked. */
+static short caller_events(const struct caller *p)
+{
+    if (p->waits_for)
+        return 0;
+    return p->out_len ? POLLOUT : POLLIN;
 }
 
 size_t control_poll(struct control *c, struct pollfd *fds)
@@ -229,8 +269,8 @@ size_t control_poll(struct control *c, struct pollfd *fds)
         fds[n++] = (struct pollfd){.fd = c->fd, .events = POLLIN};
     for (size_t i = 0; i < CONTROL_CLIENTS; i++)
         if (c->callers[i].fd >= 0)
-            fds[n++] = (struct pollfd){.fd = c->callers[i].fd,
-                                       .events = c->callers[i].out_len ? POLLOUT : POLLIN};
+            fds[n++] =
+                (struct pollfd){.fd = c->callers[i].fd, .events = caller_events(&c->callers[i])};
     return n;
 }
 
@@ -244,7 +284,9 @@ static struct caller *caller_by_fd(struct control *c, int fd)
 
 static void caller_ready(struct control *c, struct caller *p, short what, uint64_t now_ms)
 {
-    if (!p->out_len) {
+    if (p->waits_for) {
+        caller_drop(p);
+    } else if (!p->out_len) {
         caller_read(c, p, now_ms);
     } else if (!caller_flush(p) || (what & (POLLERR | POLLNVAL))) {
         caller_drop(p);
@@ -277,6 +319,7 @@ void control_serve(struct control *c, const struct pollfd *fds, size_t count, ui
             accept_one(c, now_ms);
     }
     for (size_t i = 0; i < CONTROL_CLIENTS; i++)
-        if (c->callers[i].fd >= 0 && now_ms - c->callers[i].last_ms > CONTROL_IDLE_MS)
+        if (c->callers[i].fd >= 0 && !c->callers[i].waits_for &&
+            now_ms - c->callers[i].last_ms > CONTROL_IDLE_MS)
             caller_drop(&c->callers[i]);
 }

@@ -13,7 +13,9 @@
  *                                        "retained":0,"messages_in":0,"messages_out":0,
  *                                        "messages_dropped":0,"bytes_in":0,"bytes_out":0,
  *                                        "store":{"on":true,"sync":"always","log_bytes":0,
- *                                        "refusing":false,...}}: struct server_store_stats
+ *                                        "refusing":false,...}: struct server_store_stats,
+ *                                        "alarms":[{"module":"...","name":"...","text":"...",
+ *                                        "since_ms":0}]}
  *     {"cmd":"ledger"}                  {"ok":true,"bytes_received":0,...,"waiting":0}: the
  *                                        counters below $SYS/broker/ledger/
  *     {"cmd":"clients"}                 {"ok":true,"connections":0}
@@ -26,10 +28,17 @@
  *     {"cmd":"backup-status"}           {"ok":true,"number":1,"dir":"/...","state":"done",
  *                                        "took_ms":5}; "running", or "failed" with "why";
  *                                        number 0 and nothing else: there was none
+ *     {"cmd":"module"}                  {"ok":true,"modules":[{"name":"...",...}]}
+ *     {"cmd":"module","do":"info","name":"..."}    {"ok":true,"module":{...}}: with its hooks'
+ * figures
+ *     {"cmd":"module","do":"call","name":"...","words":["..."]}    {"ok":true,"answer":...}: what
+ * the module says
  *     {"cmd":"stop"}                    {"ok":true}; Skep then drains and ends
  *
  * What fails is answered {"ok":false,"error":"one line","messages":[...]}.  Members may be
  * added; readers ignore those they do not know.
+ *
+ * Answers that take a while are given later (control_later), each in its turn.
  *
  * Served on the main thread, never blocking it: up to CONTROL_CLIENTS at a time, lines of
  * at most CONTROL_LINE bytes, silent ones closed after CONTROL_IDLE_MS. */
@@ -59,6 +68,12 @@ void control_close(struct control **c);
  * the same entries: does what they say. */
 size_t control_poll(struct control *c, struct pollfd *fds);
 void control_serve(struct control *c, const struct pollfd *fds, size_t count, uint64_t now_ms);
+
+/* Inside the answer function: the answer comes later, and what is filled in now does not count. The
+ * caller waits, and nobody else does.  Returns a ticket for control_finish(). */
+uint64_t control_later(struct control *c);
+/* The answer, made like one of the answer function; nothing happens if that caller is gone. */
+void control_finish(struct control *c, uint64_t ticket, cJSON *answer);
 
 /* {"ok":false,"error":text} */
 void control_refuse(cJSON *answer, const char *text);

@@ -19,10 +19,13 @@
 
 static char dir[64], path[96], why[256];
 static struct control *control;
+static uint64_t ticket;
 
 static void answer(void *arg, const char *cmd, const cJSON *request, cJSON *out)
 {
-    if (strcmp(cmd, "fail") == 0) {
+    if (strcmp(cmd, "later") == 0) {
+        ticket = control_later(control);
+    } else if (strcmp(cmd, "fail") == 0) {
         control_refuse(out, "no");
     } else if (strcmp(cmd, "long") == 0) {
         char *text = calloc(1, 1 << 20);
@@ -149,6 +152,56 @@ static void a_line_without_end_is_cut(void **state)
     close(fd);
 }
 
+static void give(uint64_t which, const char *text)
+{
+    cJSON *late = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(late, "late", text);
+    control_finish(control, which, late);
+    cJSON_Delete(late);
+}
+
+/* Its caller waits, what it sent behind is answered in its turn, and others are served. */
+static void an_answer_may_come_later(void **state)
+{
+    int waiting = dial(), other = dial();
+    uint64_t first;
+
+    say(waiting, "{\"cmd\":\"later\"}\n{\"cmd\":\"b\"}\n");
+    say(other, "{\"cmd\":\"a\"}\n");
+    assert_string_equal(hear(other), "{\"echo\":\"a\",\"ok\":true}\n");
+    turn(clock_mono_ms() + CONTROL_IDLE_MS + 1); /* who waits is not idle; the other one is */
+    assert_string_equal(hear(other), "");
+    assert_int_equal(recv(waiting, why, 1, 0), -1);
+    first = ticket;
+    assert_true(first > 0);
+    give(first, "x");
+    give(first, "twice");
+    assert_string_equal(hear(waiting),
+                        "{\"late\":\"x\",\"ok\":true}\n{\"echo\":\"b\",\"ok\":true}\n");
+    close(waiting);
+    close(other);
+}
+
+static void an_answer_for_a_caller_who_left_is_dropped(void **state)
+{
+    int gone = dial(), next;
+
+    ticket = 0;
+    say(gone, "{\"cmd\":\"later\"}\n");
+    while (ticket == 0)
+        turn(clock_mono_ms());
+    close(gone);
+    turn(clock_mono_ms());
+    next = dial(); /* perhaps in the same place */
+    say(next, "{\"cmd\":\"a\"}\n");
+    assert_string_equal(hear(next), "{\"echo\":\"a\",\"ok\":true}\n");
+    give(ticket, "x");
+    say(next, "{\"cmd\":\"b\"}\n");
+    assert_string_equal(hear(next), "{\"echo\":\"b\",\"ok\":true}\n");
+    close(next);
+}
+
 /* Reads until so many lines have come, or 20 s. */
 static int drain(int fd, int wanted)
 {
@@ -236,6 +289,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(requests_are_answered_in_order, start, stop),
         cmocka_unit_test_setup_teardown(nonsense_is_refused_in_words, start, stop),
         cmocka_unit_test_setup_teardown(a_line_without_end_is_cut, start, stop),
+        cmocka_unit_test_setup_teardown(an_answer_may_come_later, start, stop),
+        cmocka_unit_test_setup_teardown(an_answer_for_a_caller_who_left_is_dropped, start, stop),
         cmocka_unit_test_setup_teardown(who_does_not_read_does_not_stop_the_others, start, stop),
         cmocka_unit_test_setup_teardown(callers_are_bounded_and_idle_ones_leave, start, stop),
         cmocka_unit_test_setup_teardown(a_stale_socket_is_replaced_and_a_live_one_is_not, start,

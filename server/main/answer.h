@@ -1,0 +1,11 @@
+/* Answers of the control socket that have files of their own. */
+#ifndef SKEP_MAIN_ANSWER_H
+#define SKEP_MAIN_ANSWER_H
+
+#include "main/daemon_impl.h"
+
+void answer_module(struct daemon *d, const cJSON *request, cJSON *answer);
+/* "alarms": what modules raised. */
+void add_alarms(struct daemon *d, cJSON *answer);
+
+#endif
