@@ -21,6 +21,7 @@
 #include "front/client.h"
 #include "front/desk.h"
 #include "front/entrance.h"
+#include "front/figures.h"
 #include "front/hooks.h"
 #include "front/reader.h"
 #include "front/storage.h"
@@ -265,9 +266,11 @@ int server_restore(struct server *s, const struct server_conf *conf, char *why, 
     if (!conf->store_dir)
         return 0;
     err = storage_open(&s->storage, conf, s->broker, s->desks, why, why_size);
-    if (!err)
-        s->reader = reader_start(s->broker, storage_store(s->storage), carry_back, s);
-    return err;
+    if (err)
+        return err;
+    metrics_source_add(s->host, figures_store, s->storage);
+    s->reader = reader_start(s->broker, storage_store(s->storage), carry_back, s);
+    return 0;
 }
 
 int server_start(struct server *s, const struct server_conf *conf, char *why, size_t why_size)
@@ -502,8 +505,10 @@ void server_free(struct server **server)
         forget_sessions(s);
     if (s->host && !s->running)
         host_stop(s->host);
-    if (s->host)
+    if (s->host) {
         host_end(s->host);
+        metrics_source_remove(s->host, figures_store, s->storage);
+    }
     reader_stop(&s->reader);
     storage_close(&s->storage);
     while (s->entrance_count > 0)

@@ -176,3 +176,9 @@ void skep_histogram_add(struct skep_histogram *h, double value)
     else
         double_add(&shared_shard(s)[sum], value);
 }
+
+void skep_metrics(struct skep_module *m, void (*each)(const struct skep_sample *sample, void *arg),
+                  void *arg)
+{
+    metrics_walk(m->host, each, arg);
+}

@@ -16,7 +16,7 @@
 
 enum { SKEP_MODULE_MAGIC = 0x5be30d1e, SKEP_STAGES = SKEP_STAGE_MESSAGE + 1 };
 
-enum { INSTANCE_BUCKETS = 16 }; /* of latency, in powers of two from 1 us */
+enum { INSTANCE_BUCKETS = 26 }; /* of latency, in powers of two from 1 us; the last is above 16 s */
 
 /* What the host counts for each module and hook, on each loop (written by that loop alone). */
 struct hook_stats {

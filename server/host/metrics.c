@@ -26,6 +26,11 @@ struct host_metrics {
     unsigned count;
     struct series *retired; /* replaced by one with other bounds: somebody may still write */
     struct series *spare[SKEP_HISTOGRAM + 1]; /* for what is refused; not shown */
+    struct {
+        metric_source_fn *fn;
+        void *arg;
+    } sources[METRICS_SOURCES_MAX];
+    unsigned source_count;
 };
 
 struct host_metrics *metrics_open(struct host *h)
@@ -233,16 +238,69 @@ static void sample(const struct series *s, metric_each_fn *each, void *arg)
     each(&out, arg);
 }
 
-void metrics_each(struct host_metrics *r, metric_each_fn *each, void *arg)
+/* With the lock. */
+static void registered(struct host_metrics *r, const struct metric_out *out)
 {
-    lock_take(&r->lock);
     for (const struct family *f = r->families; f; f = f->next) {
         for (const struct series *s = f->first; s; s = s->next) {
             if (s->owner)
-                sample(s, each, arg);
+                sample(s, out->each, out->arg);
         }
     }
+}
+
+void metric_value(const struct metric_out *out, enum skep_metric_kind kind, const char *name,
+                  const char *help, const char *labels, double value)
+{
+    struct skep_sample s = {
+        .name = name, .help = help, .labels = labels, .kind = kind, .value = value};
+    out->each(&s, out->arg);
+}
+
+void metrics_source_add(struct host *h, metric_source_fn *fn, void *arg)
+{
+    struct host_metrics *r = h->metrics;
+
+    lock_take(&r->lock);
+    ASSERT(r->source_count < METRICS_SOURCES_MAX);
+    r->sources[r->source_count].fn = fn;
+    r->sources[r->source_count++].arg = arg;
     lock_drop(&r->lock);
+}
+
+void metrics_source_remove(struct host *h, metric_source_fn *fn, void *arg)
+{
+    struct host_metrics *r = h->metrics;
+
+    lock_take(&r->lock);
+    for (unsigned i = 0; i < r->source_count; i++) {
+        if (r->sources[i].fn == fn && r->sources[i].arg == arg)
+            r->sources[i--] = r->sources[--r->source_count];
+    }
+    lock_drop(&r->lock);
+}
+
+/* The lock keeps modules from going (metrics_forget), the slot the roll on threads that are no
+ * loop's. */
+void metrics_walk(struct host *h, metric_each_fn *each, void *arg)
+{
+    struct host_metrics *r = h->metrics;
+    const struct metric_out out = {each, arg};
+    struct qsbr_slot slot = {0};
+
+    if (!host_here)
+        qsbr_join(&slot);
+    lock_take(&r->lock);
+    if (h->broker)
+        metrics_core(h, &out);
+    for (unsigned i = 0; i < r->source_count; i++)
+        r->sources[i].fn(r->sources[i].arg, &out);
+    metrics_process(h, &out);
+    metrics_modules(h, &out);
+    registered(r, &out);
+    lock_drop(&r->lock);
+    if (!host_here)
+        qsbr_leave(&slot);
 }
 
 static void series_free_all(struct series *s)

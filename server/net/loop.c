@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -78,6 +79,16 @@ void loop_again(struct loop *l)
     l->again = true;
 }
 
+static uint64_t cpu_ns(const struct loop *l)
+{
+    struct timespec used;
+    int clock = atomic_load_explicit(&l->cpu_clock, memory_order_relaxed);
+
+    if (!clock || clock_gettime(clock, &used) < 0)
+        return 0;
+    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
 void loop_stats(const struct loop *l, struct loop_stats *out)
 {
     const struct loop_counters *c = &l->counters;
@@ -89,6 +100,7 @@ void loop_stats(const struct loop *l, struct loop_stats *out)
         .bytes_out = atomic_load_explicit(&c->bytes_out, memory_order_relaxed),
         .connections = atomic_load_explicit(&c->connections, memory_order_relaxed),
         .handshakes = atomic_load_explicit(&c->handshakes, memory_order_relaxed),
+        .cpu_ns = cpu_ns(l),
     };
 }
 
@@ -328,6 +340,9 @@ static void *loop_main(void *arg)
 
     snprintf(name, sizeof name, "loop-%u", l->index);
     pthread_setname_np(pthread_self(), name);
+    clockid_t cpu_clock;
+    if (pthread_getcpuclockid(pthread_self(), &cpu_clock) == 0)
+        atomic_store_explicit(&l->cpu_clock, cpu_clock, memory_order_relaxed);
     current = l;
     qsbr_online(&l->qsbr);
     read_clocks(l);

@@ -52,6 +52,7 @@ struct loop_stats {
     uint64_t writes, bytes_out; /* by this thread, on whosever connection */
     uint64_t connections;       /* now, those still shaking hands included */
     uint64_t handshakes;        /* TLS handshakes completed */
+    uint64_t cpu_ns;            /* of the loop's thread; 0 when it has none */
 };
 
 /* index < LOOP_MAX is unique among open loops and names the thread "loop-N".  hooks

@@ -66,6 +66,7 @@ struct loop {
     struct loop_counters counters;
 
     pthread_t thread;
+    _Atomic int cpu_clock; /* of the thread; 0: none */
     bool started;
 
     /* Touched by other threads. */

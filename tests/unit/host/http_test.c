@@ -675,7 +675,7 @@ static void requests_are_counted(void **state)
     fetch(&ok);
     fetch(&dead);
     fetch(&half);
-    metrics_each(rig.host->metrics, note_figure, NULL);
+    skep_metrics(rig.module, note_figure, NULL);
     assert_true(figures[0] == 3);
     assert_true(figures[1] == 2);
     assert_true(figures[2] == 1);
