@@ -30,7 +30,6 @@ struct reading {
     struct live *l;
     const char *path;
     const struct live_kind *kind;
-    const void *arg;
     void *parsed;
     struct file_mark mark;
     struct faults faults;
@@ -63,7 +62,7 @@ static void reading_run(struct reading *r)
         return;
     }
     others_may_read(r);
-    r->parsed = r->kind->parse(text, r->arg, &r->faults);
+    r->parsed = r->kind->parse(text, r->kind->options, &r->faults);
     file_forget(&text);
     if (!r->parsed && r->faults.errors == 0)
         faults_error(&r->faults, 0, 0, NULL, "it cannot be used");
@@ -98,10 +97,9 @@ static void reading_log(const struct reading *r)
     }
 }
 
-void live_check(const char *path, const struct live_kind *kind, const void *arg,
-                struct skep_report *report)
+void live_check(const char *path, const struct live_kind *kind, struct skep_report *report)
 {
-    struct reading r = {.path = path, .kind = kind, .arg = arg};
+    struct reading r = {.path = path, .kind = kind};
 
     reading_run(&r);
     reading_report(&r, report, true);
@@ -114,7 +112,7 @@ void live_check(const char *path, const struct live_kind *kind, const void *arg,
 struct live *live_open(struct skep_module *m, const char *path, const struct live_kind *kind,
                        void *arg, struct skep_report *report)
 {
-    struct reading r = {.path = path, .kind = kind, .arg = arg};
+    struct reading r = {.path = path, .kind = kind};
     struct live *l;
 
     reading_run(&r);
@@ -245,7 +243,7 @@ static void take(struct live *l)
 {
     struct reading *r = need(calloc(1, sizeof *r));
 
-    *r = (struct reading){.l = l, .path = l->path, .kind = l->kind, .arg = l->arg};
+    *r = (struct reading){.l = l, .path = l->path, .kind = l->kind};
     l->busy = true;
     if (skep_job(l->m, job_work, job_done, r) == 0)
         return;

@@ -24,19 +24,19 @@ struct live_kind {
     size_t max_size;   /* bytes */
     bool secret;       /* warn when others may read it */
     /* NULL when it cannot be used: then faults says why.  Faults may hold warnings besides.  Any
-     * thread; arg is live_open()'s and is only read. */
-    void *(*parse)(struct skep_str text, const void *arg, struct faults *faults);
+     * thread. */
+    void *(*parse)(struct skep_str text, const void *options, struct faults *faults);
+    const void *options; /* for parse; lives as long as the instance */
     void (*free)(void *parsed);
     /* After a change took effect, on the management loop; may be NULL. */
     void (*changed)(void *parsed, void *arg);
 };
 
 /* For check(): reads, parses, complains, forgets. */
-void live_check(const char *path, const struct live_kind *kind, const void *arg,
-                struct skep_report *report);
+void live_check(const char *path, const struct live_kind *kind, struct skep_report *report);
 
-/* For load(): NULL when the file cannot be used, after complaining.  path and arg live as long as
- * the instance. */
+/* For load(): NULL when the file cannot be used, after complaining.  All of it lives as long as
+ * the instance; arg is changed()'s. */
 struct live *live_open(struct skep_module *m, const char *path, const struct live_kind *kind,
                        void *arg, struct skep_report *report);
 

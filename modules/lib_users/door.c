@@ -9,7 +9,7 @@
 
 /* -- Configuration -- */
 
-static void *parse(struct skep_str text, const void *arg, struct faults *faults)
+static void *parse(struct skep_str text, const void *settings, struct faults *faults)
 {
     return users_parse(text, faults);
 }
@@ -62,7 +62,7 @@ void door_check(const struct door_conf *conf, struct skep_report *report)
     struct live_kind kind = kind_of(conf);
 
     trusted_parse(NULL, &conf->trusted, report);
-    live_check(conf->file, &kind, NULL, report);
+    live_check(conf->file, &kind, report);
 }
 
 /* -- Life -- */

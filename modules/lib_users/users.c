@@ -4,7 +4,7 @@
 
 #include <openssl/rand.h>
 
-#include "lib_file/region.h"
+#include "lib_file/map.h"
 
 enum { NAME_MAX_BYTES = 65535, HABITS = 32 };
 
@@ -21,57 +21,20 @@ struct habits {
 
 struct users {
     struct region region;
-    struct user **table; /* open addressing */
-    size_t slots, count;
+    struct map names;
     struct password_hash decoy;
     uint32_t scram_iterations;
     size_t scram_salt;
 };
 
-/* -- The table.  Its keys are the administrator's; a client can only look up. -- */
-
-static size_t hash_of(struct skep_str name)
-{
-    uint64_t h = 0xcbf29ce484222325;
-
-    for (size_t i = 0; i < name.len; i++)
-        h = (h ^ (unsigned char)name.ptr[i]) * 0x100000001b3;
-    return (size_t)(h ^ h >> 29);
-}
-
-static struct user **slot_of(const struct users *u, struct skep_str name)
-{
-    size_t at = hash_of(name) & (u->slots - 1);
-
-    while (u->table[at] && !skep_str_eq(u->table[at]->name, name))
-        at = (at + 1) & (u->slots - 1);
-    return &u->table[at];
-}
-
-/* At most half full. */
-static void table_grow(struct users *u)
-{
-    struct user **old = u->table;
-    size_t slots = u->slots;
-
-    if (u->slots && u->count * 2 < u->slots)
-        return;
-    u->slots = slots ? slots * 2 : 16;
-    u->table = REGION_ARRAY(&u->region, struct user *, u->slots);
-    for (size_t i = 0; i < slots; i++) {
-        if (old[i])
-            *slot_of(u, old[i]->name) = old[i];
-    }
-}
-
 const struct user *users_find(const struct users *u, struct skep_str name)
 {
-    return *slot_of(u, name);
+    return map_get(&u->names, name);
 }
 
 size_t users_count(const struct users *u)
 {
-    return u->count;
+    return u->names.count;
 }
 
 /* -- Decoys -- */
@@ -185,13 +148,14 @@ static void notice(struct parser *p, const struct user *user)
 
 static void user_add(struct parser *p, struct skep_str name, struct skep_str hashes)
 {
-    struct user user = {.line = p->line}, **slot = slot_of(p->users, name);
+    struct user user = {.line = p->line}, *copy;
+    const struct user *twin = users_find(p->users, name);
     char shown[80];
 
-    if (*slot) {
+    if (twin) {
         faults_error(p->faults, p->line, 1, "take one of the two lines out",
                      "the user '%s' is in line %u already", printable(shown, sizeof shown, name),
-                     (*slot)->line);
+                     twin->line);
         return;
     }
     do {
@@ -206,10 +170,9 @@ static void user_add(struct parser *p, struct skep_str name, struct skep_str has
         user.password = user.scram;
     user.name = region_copy(&p->users->region, name);
     notice(p, &user);
-    *slot = REGION_NEW(&p->users->region, struct user);
-    **slot = user;
-    p->users->count++;
-    table_grow(p->users);
+    copy = REGION_NEW(&p->users->region, struct user);
+    *copy = user;
+    *map_put(&p->users->names, &p->users->region, user.name) = copy;
 }
 
 static void line_parse(struct parser *p, struct skep_str line)
@@ -240,7 +203,6 @@ struct users *users_parse(struct skep_str text, struct faults *faults)
 
     if (!u)
         abort();
-    table_grow(u);
     while (text.len) {
         const char *end = memchr(text.ptr, '\n', text.len);
         size_t len = end ? (size_t)(end - text.ptr) : text.len;

@@ -1,0 +1,24 @@
+/* Rules by topic: finds the first that matches without looking at the others.
+ *
+ * A node stands for a level.  It holds the rules whose filter ends there, those that end in # below
+ * it, and, sorted by kind, all rules from it on.  Lists are in the order of the rules; whoever
+ * searches carries the best rule so far and leaves out what comes later. */
+#ifndef ACL_FILE_TRIE_H
+#define ACL_FILE_TRIE_H
+
+#include "rule.h"
+
+struct trie;
+
+struct trie *trie_new(struct region *region);
+/* Rules come in rising order. */
+void trie_add(struct trie *t, struct region *region, const struct rule *r);
+
+enum { KIND_ALLOW = 1, KIND_DENY = 2 };
+
+/* The first rule of these kinds that applies, if it comes before `best`; else best (may be NULL).
+ */
+const struct rule *trie_find(const struct trie *t, const struct ask *ask, enum filter_how how,
+                             unsigned kinds, const struct rule *best);
+
+#endif
