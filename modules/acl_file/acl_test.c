@@ -381,7 +381,7 @@ static void mistakes_are_told_by_place(void **state)
         {"allow user a*b publish a;", 1, 12, "at the end of a name", "in quotes"},
         {"allow not publish a;", 1, 11, "behind `not`", ""},
         {"allow * publish qos<=3 a;", 1, 17, "qos<=0", ""},
-        {"allow * receive qos<=1 a;", 1, 24, "publishes or subscribes", ""},
+        {"allow * receive qos<=1 a;", 1, 25, "publishes or subscribes", ""},
         {"allow user", 1, 11, "a ; is missing", ""},
         {"allow user;", 1, 11, "value is missing", ""},
         {"topic rw a", 1, 7, "read, write", ""},
