@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "main/daemon.h"
+#include "main/inspect.h"
 #include "main/options.h"
 
 int main(int argc, char **argv)
@@ -16,8 +17,9 @@ int main(int argc, char **argv)
     case OPTIONS_PRINT:
         return daemon_check(&options);
     case OPTIONS_DIRECTIVES:
-        reference_print(stdout, &settings_table, options.format);
-        return 0;
+        return inspect_directives(&options);
+    case OPTIONS_MODULE:
+        return inspect_check(&options);
     case OPTIONS_DONE:
         return 0;
     case OPTIONS_WRONG:

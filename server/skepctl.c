@@ -30,7 +30,7 @@ static const struct {
     {"config", config_command, "print the configuration in force"},
     {"directives", directives_command, "describe every directive of skep.conf"},
     {"store", store_command, "check, count, compact, export, import or repair a store"},
-    {"module", module_command, "begin a module of your own"},
+    {"module", module_command, "list, ask and check modules, begin one of your own"},
 #ifdef SKEP_HAVE_BENCH
     {"bench", bench_main, "measure a broker"},
 #endif

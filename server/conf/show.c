@@ -135,11 +135,11 @@ static void diff_blocks(struct diff *f, const struct directive *d, const char *p
         if (y && y->table == x->table)
             diff_table(f, x->table, arena_printf(f->arena, "%s.", path), x, y);
         else
-            change_add(f, path, "present", NULL, d->flags & DIRECTIVE_FIXED);
+            change_add(f, path, "present", y ? "present" : NULL, d->flags & DIRECTIVE_FIXED);
     }
     for (size_t i = 0; i < b->count; i++) {
         const struct directive_block *y = b->items[i], *x = labelled(a, y->label);
-        if (!x || x->table != y->table)
+        if (!x)
             change_add(f, arena_printf(f->arena, "%s%s %s", prefix, d->name, y->label), NULL,
                        "present", d->flags & DIRECTIVE_FIXED);
     }
@@ -190,6 +190,8 @@ const char *show_change_text(const struct show_change *c, struct arena *arena)
                             strcmp(c->to, "present") ? c->to : "");
     if (!c->to)
         return arena_printf(arena, "%s: removed", c->path);
+    if (strcmp(c->from, "present") == 0 && strcmp(c->to, "present") == 0)
+        return arena_printf(arena, "%s: replaced", c->path);
     if (strcmp(c->from, c->to) == 0)
         return arena_printf(arena, "%s: changed (not shown)", c->path);
     return arena_printf(arena, "%s: %s -> %s", c->path, c->from, c->to);

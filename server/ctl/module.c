@@ -14,6 +14,10 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *words, *help;
 } commands[] = {
+    {"list", module_list_command, "", "what is loaded, and how it does"},
+    {"info", module_info_command, "NAME", "all about one of them"},
+    {"call", module_call_command, "NAME [WORD...]", "a command of the module's own"},
+    {"check", module_check_command, "FILE.so", "would it load, and what is it?"},
     {"new", module_new_command, "NAME", "begin a module: a project that builds and has a test"},
 };
 

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
+
 bool place_tree_data(char out[PATH_MAX])
 {
     char probe[PATH_MAX + 32], tree[PATH_MAX];
@@ -35,4 +37,22 @@ bool place_store(char out[PATH_MAX])
     }
     snprintf(out, PATH_MAX, "/var/lib/skep/store");
     return access(out, F_OK) == 0;
+}
+
+bool place_skep(char out[PATH_MAX])
+{
+    static const char *const places[] = {"skep", "../sbin/skep", "../bin/skep"};
+    char folder[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 32);
+
+    if (n <= 0)
+        return false;
+    folder[n] = '\0';
+    *strrchr(folder, '/') = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        snprintf(out, PATH_MAX, "%.*s/%s", PATH_MAX - 32, folder, places[i]);
+        if (access(out, X_OK) == 0)
+            return true;
+    }
+    return false;
 }

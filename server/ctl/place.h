@@ -13,4 +13,7 @@ bool place_tree_data(char out[PATH_MAX]);
  * none has, and false. */
 bool place_store(char out[PATH_MAX]);
 
+/* The skep that belongs to this skepctl: beside it, or in the sbin or bin beside its folder. */
+bool place_skep(char out[PATH_MAX]);
+
 #endif

@@ -20,18 +20,23 @@ static enum log_level level_of(enum skep_level level)
     return level >= SKEP_LOG_DEBUG && level <= SKEP_LOG_ERROR ? levels[level] : LOG_LEVEL_ERROR;
 }
 
+void instance_log_end(struct skep_module *m)
+{
+    uint32_t left_out = atomic_exchange(&m->log_left_out, 0);
+
+    if (left_out)
+        log_warn(m->name, "%u lines were left out: too many in a second", left_out);
+}
+
 /* Whether one more line fits into this second.  Threads that race for a new second may both say how
  * much was left out in the old one; nobody says it twice, for the count is taken. */
 static bool may_write(struct skep_module *m)
 {
     uint32_t second = (uint32_t)(clock_mono_ms() / 1000);
-    uint32_t left_out;
 
     if (atomic_exchange(&m->log_second, second) != second) {
         atomic_store(&m->log_lines, 0);
-        left_out = atomic_exchange(&m->log_left_out, 0);
-        if (left_out)
-            log_warn(m->name, "%u lines were left out: too many in a second", left_out);
+        instance_log_end(m);
     }
     if (atomic_fetch_add(&m->log_lines, 1) < LINES_A_SECOND)
         return true;

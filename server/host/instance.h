@@ -87,6 +87,9 @@ static inline struct instance_stats *instance_stats(struct skep_module *m)
     return &m->stats[p && p->index != HOST_MANAGEMENT ? p->index : m->host->loop_count];
 }
 
+/* Says how many lines of it were not written. */
+void instance_log_end(struct skep_module *m);
+
 /* Whether the module takes part in that stage at all. */
 bool instance_has(const struct skep_module *m, enum skep_stage stage);
 

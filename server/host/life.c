@@ -129,6 +129,7 @@ void life_unload(struct skep_module *m)
         m->d->unload(m->self);
     blame_end(mark);
     services_forget(m);
+    instance_log_end(m);
     traffic_forget(m);
     command_forget(m);
     alarm_forget(m, life_find(m->host, m->name) != NULL);

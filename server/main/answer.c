@@ -131,6 +131,7 @@ static void answer_reload(struct daemon *d, const cJSON *request, cJSON *answer)
         cJSON_AddBoolToObject(one, "restart", c->fixed);
         cJSON_AddItemToArray(list, one);
     }
+    add_module_steps(list, &r, plan);
     list = cJSON_AddArrayToObject(answer, "messages");
     for (size_t i = 0; i < r.message_count; i++)
         cJSON_AddItemToArray(list, cJSON_CreateString(r.messages[i]));

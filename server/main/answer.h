@@ -5,6 +5,8 @@
 #include "main/daemon_impl.h"
 
 void answer_module(struct daemon *d, const cJSON *request, cJSON *answer);
+/* What a reload does to modules, as changes. */
+void add_module_steps(cJSON *list, const struct reload *r, bool plan);
 /* "alarms": what modules raised. */
 void add_alarms(struct daemon *d, cJSON *answer);
 

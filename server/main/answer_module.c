@@ -80,6 +80,23 @@ void answer_module(struct daemon *d, const cJSON *request, cJSON *answer)
     }
 }
 
+void add_module_steps(cJSON *list, const struct reload *r, bool plan)
+{
+    for (const struct life_step *s = r->modules; s; s = s->next) {
+        char text[512];
+        cJSON *one;
+        if (!s->changes)
+            continue;
+        snprintf(text, sizeof text, "module %s: %s%s", s->name, plan ? "would be " : "", s->what);
+        one = cJSON_CreateObject();
+        cJSON_AddStringToObject(one, "text", text);
+        snprintf(text, sizeof text, "module %s", s->name);
+        cJSON_AddStringToObject(one, "path", text);
+        cJSON_AddBoolToObject(one, "restart", false);
+        cJSON_AddItemToArray(list, one);
+    }
+}
+
 void add_alarms(struct daemon *d, cJSON *answer)
 {
     cJSON_AddItemToObject(answer, "alarms", alarm_list(server_host(d->server), NULL));

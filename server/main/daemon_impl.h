@@ -28,7 +28,8 @@ struct reload {
     struct arena arena;
     const char *error; /* NULL: done, or (plan) would be */
     struct show_change *changes;
-    const char **messages; /* errors and warnings of the configuration */
+    struct life_step *modules; /* what happens to each, in words */
+    const char **messages;     /* errors and warnings of the configuration */
     size_t message_count;
 };
 

@@ -18,13 +18,16 @@ static const char help[] =
     "  -T, --print         check it, print it with all defaults, and end\n"
     "      --directives    describe every directive; also =json, =markdown, =man\n"
     "      --json          with --directives: as JSON\n"
+    "      --module NAME   with --directives: those of a module\n"
+    "      --check-module FILE.so\n"
+    "                      tell what a module is, as JSON, and whether it would load\n"
     "  -V, -v, --version   print the version\n"
     "  -h, --help          print this\n"
     "\n"
     "signals: HUP reloads the configuration, USR1 opens the log file again,\n"
     "         TERM and INT tell the clients and end\n";
 
-enum { OPT_DIRECTIVES = 256, OPT_JSON };
+enum { OPT_DIRECTIVES = 256, OPT_JSON, OPT_MODULE, OPT_CHECK_MODULE };
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -34,6 +37,8 @@ static const struct option long_options[] = {
     {"version", no_argument, NULL, 'V'},
     {"help", no_argument, NULL, 'h'},
     {"json", no_argument, NULL, OPT_JSON},
+    {"module", required_argument, NULL, OPT_MODULE},
+    {"check-module", required_argument, NULL, OPT_CHECK_MODULE},
     {"directives", optional_argument, NULL, OPT_DIRECTIVES},
     {NULL, 0, NULL, 0},
 };
@@ -121,6 +126,13 @@ static void take_option(struct options *o, int c, const char **given)
         break;
     case OPT_JSON:
         o->format = REFERENCE_JSON;
+        break;
+    case OPT_MODULE:
+        o->module = optarg;
+        break;
+    case OPT_CHECK_MODULE:
+        o->task = OPTIONS_MODULE;
+        o->module = optarg;
         break;
     case 'V':
     case 'v':

@@ -14,6 +14,7 @@ enum options_task {
     OPTIONS_CHECK,      /* -t */
     OPTIONS_PRINT,      /* -T */
     OPTIONS_DIRECTIVES, /* --directives */
+    OPTIONS_MODULE,     /* --check-module */
     OPTIONS_DONE,       /* --help, --version: printed already */
     OPTIONS_WRONG,      /* complained about already */
 };
@@ -23,6 +24,7 @@ enum { OPTIONS_OVERRIDES = 32 };
 struct options {
     enum options_task task;
     enum reference_format format;
+    const char *module; /* whose directives, or the file to check; NULL: none */
     const char *overrides[OPTIONS_OVERRIDES];
     struct settings_origin origin; /* points into this struct and argv */
     char conf_path[PATH_MAX], data_dir[PATH_MAX];

@@ -220,6 +220,7 @@ static void log_outcome(const struct reload *r)
 static void copy_changes(struct reload *r, const struct daemon *d, const struct settings *next)
 {
     r->changes = show_changes(&settings_table, d->settings, next, &r->arena);
+    r->modules = life_plan(server_host(d->server), &next->life, &r->arena);
 }
 
 void reload_run(struct daemon *d, bool plan, struct reload *r)

@@ -192,10 +192,10 @@ function broker:wait_end(seconds)
   return self.how, self.code
 end
 
--- Asks over the control socket; the answer as it came.
+-- Asks over the control socket, a command's name or a whole request; the answer as it came.
 function broker:ask(command)
   local socket = link.open { path = self.dir .. "/data/control.sock" }
-  socket:send(('{"cmd":"%s"}\n'):format(command))
+  socket:send(command:sub(1, 1) == "{" and command .. "\n" or ('{"cmd":"%s"}\n'):format(command))
   local text = ""
   while not text:find("\n", 1, true) do
     local bytes, why = socket:recv(link.deadline())
