@@ -114,28 +114,50 @@ static void answer_clients(struct daemon *d, const cJSON *request, cJSON *answer
     cJSON_AddNumberToObject(answer, "connections", server_connections(d->server));
 }
 
-static void answer_reload(struct daemon *d, const cJSON *request, cJSON *answer)
+static void fill_reload(cJSON *answer, const struct reload *r, bool plan)
 {
-    bool plan = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(request, "plan"));
-    struct reload r;
+    struct arena scratch = {0};
     cJSON *list;
 
-    reload_run(d, plan, &r);
-    if (r.error)
-        control_refuse(answer, r.error);
+    if (r->error)
+        control_refuse(answer, r->error);
     list = cJSON_AddArrayToObject(answer, "changes");
-    for (const struct show_change *c = r.changes; c; c = c->next) {
+    for (const struct show_change *c = r->changes; c; c = c->next) {
         cJSON *one = cJSON_CreateObject();
-        cJSON_AddStringToObject(one, "text", show_change_text(c, &r.arena));
+        cJSON_AddStringToObject(one, "text", show_change_text(c, &scratch));
         cJSON_AddStringToObject(one, "path", c->path);
         cJSON_AddBoolToObject(one, "restart", c->fixed);
         cJSON_AddItemToArray(list, one);
     }
-    add_module_steps(list, &r, plan);
+    add_module_steps(list, r, plan);
     list = cJSON_AddArrayToObject(answer, "messages");
-    for (size_t i = 0; i < r.message_count; i++)
-        cJSON_AddItemToArray(list, cJSON_CreateString(r.messages[i]));
+    for (size_t i = 0; i < r->message_count; i++)
+        cJSON_AddItemToArray(list, cJSON_CreateString(r->messages[i]));
+    arena_fini(&scratch);
+}
+
+static void answer_reload(struct daemon *d, const cJSON *request, cJSON *answer)
+{
+    bool plan = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(request, "plan"));
+    struct reload r = {0};
+
+    if (plan) {
+        reload_plan(d, &r);
+    } else if (!reload_begin(d, &r)) {
+        reload_wait(d, control_later(d->control));
+        return;
+    }
+    fill_reload(answer, &r, plan);
     arena_fini(&r.arena);
+}
+
+void answer_reload_ended(struct daemon *d, uint64_t ticket, const struct reload *r)
+{
+    cJSON *answer = cJSON_CreateObject();
+
+    fill_reload(answer, r, false);
+    control_finish(d->control, ticket, answer);
+    cJSON_Delete(answer);
 }
 
 static void answer_log_level(struct daemon *d, const cJSON *request, cJSON *answer)

@@ -20,7 +20,7 @@
 #include "main/daemon_impl.h"
 #include "main/notify.h"
 
-enum { TICK_MS = 2000, DRAIN_MS = 5000, DRAIN_POLL_MS = 20 };
+enum { TICK_MS = 2000, WARM_MS = 100, DRAIN_MS = 5000, DRAIN_POLL_MS = 20 };
 
 int daemon_check(const struct options *options)
 {
@@ -122,6 +122,7 @@ void daemon_stop(struct daemon *d)
         d->deadline_ms = 0;
         return;
     }
+    reload_cancel(d);
     log_info("main", "stopping: telling %u connections", server_connections(d->server));
     notify_stopping();
     d->state = DAEMON_DRAINING;
@@ -132,14 +133,12 @@ void daemon_stop(struct daemon *d)
 static void take_signals(struct daemon *d)
 {
     struct signalfd_siginfo info;
-    struct reload r;
     char why[512];
 
     while (read(d->signal_fd, &info, sizeof info) == sizeof info) {
         switch (info.ssi_signo) {
         case SIGHUP:
-            reload_run(d, false, &r);
-            arena_fini(&r.arena);
+            reload_quietly(d);
             break;
         case SIGUSR1:
             if (log_reopen(why, sizeof why) < 0)
@@ -158,6 +157,7 @@ static void tick(struct daemon *d, uint64_t now)
 {
     char status[96];
 
+    reload_tick(d);
     if (now >= d->next_tick_ms) {
         d->next_tick_ms = now + TICK_MS;
         log_tick();
@@ -188,6 +188,8 @@ static int sleep_ms(const struct daemon *d, uint64_t now)
         return DRAIN_POLL_MS;
     if (notify_watchdog_ms() && d->next_watchdog_ms < wake)
         wake = d->next_watchdog_ms;
+    if (d->reloading && now + WARM_MS < wake)
+        wake = now + WARM_MS;
     return wake > now ? (int)(wake - now) : 0;
 }
 

@@ -17,6 +17,7 @@ struct daemon {
     struct process_user user;
     struct server *server;
     struct control *control;
+    struct reloading *reloading; /* NULL: none is under way */
     int lock_fd, signal_fd;
     bool pid_file_written;
     uint64_t started_ms, deadline_ms; /* of the drain */
@@ -33,8 +34,24 @@ struct reload {
     size_t message_count;
 };
 
-/* plan: only finds out.  The caller frees r->arena. */
-void reload_run(struct daemon *d, bool plan, struct reload *r);
+/* Only finds out.  *r is zero, and its arena the caller's; so below. */
+void reload_plan(struct daemon *d, struct reload *r);
+
+/* True: it is over, with *r saying how.  False: modules warm up; reload_tick() ends it, and answers
+ * whoever reload_wait() names. */
+bool reload_begin(struct daemon *d, struct reload *r);
+void reload_wait(struct daemon *d, uint64_t ticket);
+/* Nobody waits for the result; while another one is under way, once that is over. */
+void reload_quietly(struct daemon *d);
+void reload_tick(struct daemon *d);
+/* The end has begun: what runs stays as it is. */
+void reload_cancel(struct daemon *d);
+
+/* The answer to who waited.  On the control socket. */
+void answer_reload_ended(struct daemon *d, uint64_t ticket, const struct reload *r);
+
+/* What only a restart changes stays as it runs, so that the next comparison says it again. */
+void keep_fixed(struct settings *next, const struct settings *old);
 
 /* Modules of the configuration, before anybody is served.  Complains to stderr and the log. */
 int daemon_load_modules(struct daemon *d, char *why, size_t why_size);

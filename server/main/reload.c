@@ -1,51 +1,26 @@
-/* A new configuration beside the running one: built, checked, compared, swapped. */
-#include <poll.h>
+/* A new configuration beside the running one: built, checked, compared, warmed up, swapped.
+ *
+ * Only warming up takes time, if a module does it; the main thread goes on meanwhile and looks at
+ * it in reload_tick(). */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "main/daemon_impl.h"
 #include "main/notify.h"
 
-/* A private key or a list of shared keys that everybody on the machine can read. */
-static void warn_readable(struct settings *s, size_t at, const char *path)
-{
-    struct stat st;
-
-    if (path && stat(path, &st) == 0 && (st.st_mode & S_IROTH))
-        complaint_warn(&s->complaints, s->listener_pos[at],
-                       arena_printf(&s->arena, "chmod o-r %s", path),
-                       "everybody on this machine can read the key in %s", path);
-}
-
-static void warn_keys(struct settings *s, size_t at)
-{
-    const struct listen_tls *tls = &s->server.listeners[at].listen.tls_conf;
-
-    for (size_t i = 0; i < tls->cert_count; i++)
-        warn_readable(s, at, tls->certs[i].key);
-    warn_readable(s, at, tls->psk_file);
-}
-
-void check_tls_files(struct settings *s)
-{
-    char why[512];
-
-    for (size_t i = 0; i < s->server.listener_count; i++) {
-        const struct server_listener *l = &s->server.listeners[i];
-        bool seen = i > 0 && s->server.listeners[i - 1].listen.name == l->listen.name;
-        if (!l->listen.tls || seen)
-            continue;
-        warn_keys(s, i);
-        if (listener_check_tls(&l->listen, why, sizeof why) < 0)
-            complaint_error(&s->complaints, s->listener_pos[i], NULL, "%s", why);
-    }
-}
-
-enum { WARM_POLL_MS = 100 };
+/* One that is under way. */
+struct reloading {
+    struct settings *next;
+    struct life_set *set;
+    struct reload result;
+    uint64_t ticket; /* of who asked over the control socket; 0: nobody, or not yet */
+    bool again;      /* somebody asked for one more meanwhile */
+};
 
 static void keep_messages(struct reload *r, const struct settings *s)
 {
@@ -58,136 +33,6 @@ static void keep_messages(struct reload *r, const struct settings *s)
     for (c = s->complaints.first; c; c = c->next)
         r->messages[r->message_count++] =
             arena_cstr(&r->arena, str_of(complaint_text(&s->complaints, c)));
-}
-
-/* -- Modules -- */
-
-int daemon_load_modules(struct daemon *d, char *why, size_t why_size)
-{
-    struct settings *s = d->settings;
-    struct complaints complaints;
-    struct life_set *set;
-    int err;
-
-    complaints_init(&complaints, &s->arena);
-    err = life_build(&set, server_host(d->server), &s->life, &complaints);
-    complaints_print(&complaints, stderr);
-    for (const struct complaint *c = complaints.first; c && s->log_conf.target != LOG_TO_STDERR;
-         c = c->next)
-        log_write(c->warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "conf", "%s",
-                  complaint_text(&complaints, c));
-    if (err < 0)
-        snprintf(why, why_size, "a module does not load");
-    else
-        life_commit(&set);
-    return err;
-}
-
-/* Waits until the new instances are ready; what runs goes on meanwhile. */
-static int warm_up(struct life_set *set, struct host *h, struct complaints *complaints)
-{
-    enum life_warmth warmth;
-
-    life_warm(set, clock_mono_ms());
-    while ((warmth = life_warmed(set, clock_mono_ms(), complaints)) == LIFE_WARMING) {
-        struct pollfd fd = {.fd = life_wake_fd(h), .events = POLLIN};
-        if (poll(&fd, 1, WARM_POLL_MS) > 0)
-            life_tick(h);
-    }
-    return warmth == LIFE_WARM ? 0 : ERR_INVALID;
-}
-
-static void swap_modules(void *set)
-{
-    life_commit(set);
-}
-
-static int reload_server(struct daemon *d, struct settings *next, char *why, size_t why_size)
-{
-    struct host *h = server_host(d->server);
-    struct life_set *set;
-    int err = life_build(&set, h, &next->life, &next->complaints);
-
-    if (err < 0) {
-        snprintf(why, why_size, "a module does not load");
-        return err;
-    }
-    if ((err = warm_up(set, h, &next->complaints)) < 0) {
-        snprintf(why, why_size, "a module is not ready");
-    } else {
-        life_prepare(set);
-        err = server_reload(d->server, &next->server, swap_modules, &set, why, why_size);
-    }
-    if (set)
-        life_abandon(&set);
-    return err;
-}
-
-static int apply(struct daemon *d, struct settings *next, struct reload *r)
-{
-    char why[512] = "";
-    bool log_changed = next->log_conf.target != d->settings->log_conf.target ||
-                       next->log_conf.format != d->settings->log_conf.format ||
-                       next->log_conf.target == LOG_TO_FILE;
-    int err = 0;
-
-    if (log_changed)
-        err = log_open(&next->log_conf, why, sizeof why);
-    if (err == 0 && (err = reload_server(d, next, why, sizeof why)) < 0 && log_changed) {
-        char ignored[256];
-        log_open(&d->settings->log_conf, ignored, sizeof ignored);
-    }
-    if (err < 0) {
-        r->error = arena_cstr(&r->arena, str_of(why));
-        return err;
-    }
-    log_level_set(next->log.level);
-    return 0;
-}
-
-/* The directives of a listener that its socket got once and for all. */
-static void keep_socket(struct settings *next, const struct settings *old)
-{
-    for (size_t i = 0; i < next->listeners.count; i++) {
-        struct settings_listener *l = next->listeners.items[i];
-        for (size_t j = 0; j < old->listeners.count; j++) {
-            const struct settings_listener *o = old->listeners.items[j];
-            if (strcmp(l->block.label, o->block.label) != 0)
-                continue;
-            l->backlog = o->backlog;
-            l->mode = o->mode;
-            l->owner = o->owner ? arena_cstr(&next->arena, str_of(o->owner)) : NULL;
-        }
-    }
-}
-
-static void keep_list(struct settings *next, struct directive_list *to,
-                      const struct directive_list *from)
-{
-    const char **items = ARENA_ARRAY(&next->arena, const char *, from->count);
-
-    for (size_t i = 0; i < from->count; i++)
-        items[i] = arena_cstr(&next->arena, str_of(from->items[i]));
-    to->items = items;
-    to->count = from->count;
-}
-
-/* What only a restart changes stays as it runs, so that the next comparison says it again. */
-static void keep_fixed(struct settings *next, const struct settings *old)
-{
-    next->threads = old->threads;
-    next->server.threads = old->server.threads;
-    next->data_dir = arena_cstr(&next->arena, str_of(old->data_dir));
-    next->store = old->store;
-    next->checkpoint_bytes = old->checkpoint_bytes;
-    keep_list(next, &next->sync, &old->sync);
-    next->user = old->user ? arena_cstr(&next->arena, str_of(old->user)) : NULL;
-    next->group = old->group ? arena_cstr(&next->arena, str_of(old->group)) : NULL;
-    next->pid_file = old->pid_file ? arena_cstr(&next->arena, str_of(old->pid_file)) : NULL;
-    next->control.socket =
-        old->control.socket ? arena_cstr(&next->arena, str_of(old->control.socket)) : NULL;
-    next->control.mode = old->control.mode;
-    keep_socket(next, old);
 }
 
 static void log_outcome(const struct reload *r)
@@ -217,42 +62,205 @@ static void log_outcome(const struct reload *r)
     arena_fini(&scratch);
 }
 
-static void copy_changes(struct reload *r, const struct daemon *d, const struct settings *next)
+/* -- The swap -- */
+
+static void swap_modules(void *set)
 {
-    r->changes = show_changes(&settings_table, d->settings, next, &r->arena);
-    r->modules = life_plan(server_host(d->server), &next->life, &r->arena);
+    life_commit(set);
 }
 
-void reload_run(struct daemon *d, bool plan, struct reload *r)
+static int swap(struct daemon *d, struct settings *next, struct life_set **set, char *why,
+                size_t why_size)
+{
+    bool log_changed = next->log_conf.target != d->settings->log_conf.target ||
+                       next->log_conf.format != d->settings->log_conf.format ||
+                       next->log_conf.target == LOG_TO_FILE;
+    int err = log_changed ? log_open(&next->log_conf, why, why_size) : 0;
+
+    if (err < 0)
+        return err;
+    life_prepare(*set);
+    err = server_reload(d->server, &next->server, swap_modules, set, why, why_size);
+    if (err < 0 && log_changed) {
+        char ignored[256];
+        log_open(&d->settings->log_conf, ignored, sizeof ignored);
+    }
+    if (err == 0)
+        log_level_set(next->log.level);
+    return err;
+}
+
+static void put_in_force(struct daemon *d, struct reloading *g)
+{
+    char why[512] = "";
+    struct settings *old = d->settings;
+
+    if (swap(d, g->next, &g->set, why, sizeof why) < 0) {
+        g->result.error = arena_cstr(&g->result.arena, str_of(why));
+        return;
+    }
+    keep_fixed(g->next, old);
+    d->settings = g->next;
+    keep_messages(&g->result, g->next);
+    g->next = NULL;
+    settings_free(&old);
+}
+
+/* -- Steps -- */
+
+/* Whatever is left of it goes; the result is the caller's. */
+static struct reload end(struct daemon *d)
+{
+    struct reloading *g = d->reloading;
+    struct reload result;
+
+    if (g->next)
+        keep_messages(&g->result, g->next);
+    if (g->set)
+        life_abandon(&g->set);
+    settings_free(&g->next);
+    log_outcome(&g->result);
+    notify_ready("running");
+    result = g->result;
+    free(g);
+    d->reloading = NULL;
+    return result;
+}
+
+/* Whether it is over: as soon as all are warm, or one is not in time. */
+static bool step(struct daemon *d)
+{
+    struct reloading *g = d->reloading;
+
+    switch (life_warmed(g->set, clock_mono_ms(), &g->next->complaints)) {
+    case LIFE_WARMING:
+        return false;
+    case LIFE_COLD:
+        g->result.error = "a module is not ready";
+        break;
+    case LIFE_WARM:
+        put_in_force(d, g);
+    }
+    return true;
+}
+
+/* Loads the configuration and says what would change; NULL with r->error set, or settings. */
+static struct settings *load_next(struct daemon *d, struct reload *r)
 {
     struct settings *next;
 
-    *r = (struct reload){0};
-    if (d->state != DAEMON_RUNNING) {
-        r->error = "Skep is stopping";
-        return;
-    }
-    if (!plan)
-        notify_reloading();
     settings_load(&next, &d->options->origin);
     if (settings_ok(next))
         check_tls_files(next);
-    if (!settings_ok(next))
+    if (!settings_ok(next)) {
         r->error = "the configuration has errors";
-    else
-        copy_changes(r, d, next);
-    if (!r->error && !plan && apply(d, next, r) == 0) {
-        struct settings *old = d->settings;
-        keep_fixed(next, old);
-        d->settings = next;
-        keep_messages(r, next);
-        next = old;
-    } else {
-        keep_messages(r, next);
+        return next;
     }
+    r->changes = show_changes(&settings_table, d->settings, next, &r->arena);
+    r->modules = life_plan(server_host(d->server), &next->life, &r->arena);
+    return next;
+}
+
+void reload_plan(struct daemon *d, struct reload *r)
+{
+    struct settings *next = load_next(d, r);
+
+    keep_messages(r, next);
     settings_free(&next);
-    if (!plan) {
-        log_outcome(r);
-        notify_ready("running");
+}
+
+bool reload_begin(struct daemon *d, struct reload *r)
+{
+    struct reloading *g;
+
+    if (d->state != DAEMON_RUNNING || d->reloading) {
+        r->error = d->reloading ? "another reload is under way" : "Skep is stopping";
+        return true;
     }
+    notify_reloading();
+    d->reloading = g = xcalloc(1, sizeof *g);
+    g->next = load_next(d, &g->result);
+    if (!g->result.error &&
+        life_build(&g->set, server_host(d->server), &g->next->life, &g->next->complaints) < 0)
+        g->result.error = "a module does not load";
+    if (!g->result.error)
+        life_warm(g->set, clock_mono_ms());
+    if (!g->result.error && !step(d))
+        return false;
+    *r = end(d);
+    return true;
+}
+
+void reload_wait(struct daemon *d, uint64_t ticket)
+{
+    d->reloading->ticket = ticket;
+}
+
+static void tell(struct daemon *d, uint64_t ticket, struct reload *r)
+{
+    if (ticket && d->control)
+        answer_reload_ended(d, ticket, r);
+    arena_fini(&r->arena);
+}
+
+void reload_tick(struct daemon *d)
+{
+    struct reload r;
+    uint64_t ticket;
+    bool again;
+
+    if (!d->reloading || !step(d))
+        return;
+    ticket = d->reloading->ticket;
+    again = d->reloading->again;
+    r = end(d);
+    tell(d, ticket, &r);
+    if (again)
+        reload_quietly(d);
+}
+
+void reload_quietly(struct daemon *d)
+{
+    struct reload r = {0};
+
+    if (d->reloading)
+        d->reloading->again = true;
+    else if (reload_begin(d, &r))
+        arena_fini(&r.arena);
+}
+
+void reload_cancel(struct daemon *d)
+{
+    struct reload r;
+    uint64_t ticket;
+
+    if (!d->reloading)
+        return;
+    ticket = d->reloading->ticket;
+    d->reloading->result.error = "Skep is stopping";
+    r = end(d);
+    tell(d, ticket, &r);
+}
+
+/* -- The first configuration -- */
+
+int daemon_load_modules(struct daemon *d, char *why, size_t why_size)
+{
+    struct settings *s = d->settings;
+    struct complaints complaints;
+    struct life_set *set;
+    int err;
+
+    complaints_init(&complaints, &s->arena);
+    err = life_build(&set, server_host(d->server), &s->life, &complaints);
+    complaints_print(&complaints, stderr);
+    for (const struct complaint *c = complaints.first; c && s->log_conf.target != LOG_TO_STDERR;
+         c = c->next)
+        log_write(c->warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "conf", "%s",
+                  complaint_text(&complaints, c));
+    if (err < 0)
+        snprintf(why, why_size, "a module does not load");
+    else
+        life_commit(&set);
+    return err;
 }

@@ -435,3 +435,34 @@ for word, name in pairs { crash = "SIGSEGV", abort = "SIGABRT" } do
     t:check(log:find("in module probe, hook on_command", 1, true), "the log says: %s", log)
   end)
 end
+
+story("while a module warms up, all else goes on", "MQTT-7.0.0-2/3.1.1", function(t)
+  local b = t:own_broker(conf "load probe { tag a; }")
+  local function begin()
+    local socket = require("link").open { path = b.dir .. "/data/control.sock" }
+    socket:send '{"cmd":"reload"}\n'
+    return socket
+  end
+  local function heard(socket)
+    local text = socket:recv(require("link").deadline(20))
+    socket:close()
+    return text
+  end
+  rewrite(b, conf "load probe { tag b; warm never; }")
+  local waiting = begin()
+  b:wait_output "warm v1"
+  t:check(call(b, "probe", "echo", "x"):find('"word":"x"', 1, true), "it does not answer")
+  t:check(b:ask("reload"):find("another reload is under way", 1, true), "two at a time")
+  b:join():ping()
+  local answer = heard(waiting) -- after 10 s
+  t:check(answer:find("module probe was not ready within 10 s", 1, true), answer)
+  b:wait_output "unload v1 tag=b"
+  -- the end does not wait for it
+  waiting = begin()
+  b:wait_output "warm v1.*warm v1"
+  local began = t:now()
+  b:stop()
+  t:check(t:now() - began < 8, "the end took %.1f s", t:now() - began)
+  t:check(b.output:find("unload v1 tag=b.*unload v1 tag=[ab]"), "not unloaded")
+  waiting:close()
+end)
