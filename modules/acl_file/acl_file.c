@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "acl.h"
+#include "lib_acl/acl.h"
 #include "lib_file/live.h"
 
 enum unmatched { UNMATCHED_NEXT, UNMATCHED_DENY };

@@ -15,7 +15,7 @@
 
 #include "lib_users/base64.h"
 #include "lib_users/door.h"
-#include "scram.h"
+#include "lib_users/scram.h"
 
 struct conf {
     struct door_conf door;

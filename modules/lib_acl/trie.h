@@ -3,8 +3,8 @@
  * A node stands for a level.  It holds the rules whose filter ends there, those that end in # below
  * it, and, sorted by kind, all rules from it on.  Lists are in the order of the rules; whoever
  * searches carries the best rule so far and leaves out what comes later. */
-#ifndef ACL_FILE_TRIE_H
-#define ACL_FILE_TRIE_H
+#ifndef LIB_ACL_TRIE_H
+#define LIB_ACL_TRIE_H
 
 #include "rule.h"
 

@@ -6,9 +6,9 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
+#include "base64.h"
 #include "lib_file/utf8.h"
-#include "lib_users/base64.h"
-#include "lib_users/scram_keys.h"
+#include "scram_keys.h"
 
 static const char encoding[] = "invalid-encoding", other[] = "other-error";
 

@@ -4,8 +4,8 @@
  * the filter begins with it: it must not widen what a rule says.  An allow rule with an unusable
  * value matches nothing.  A deny rule then denies everything from that level on, for else the
  * client would choose a name to get around it. */
-#ifndef ACL_FILE_FILTER_H
-#define ACL_FILE_FILTER_H
+#ifndef LIB_ACL_FILTER_H
+#define LIB_ACL_FILTER_H
 
 #include <skep/base.h>
 
@@ -58,7 +58,7 @@ enum filter_how {
 };
 
 /* One rule's filter against a topic or filter; deny says what unusable values do.  The index
- * (index.h) answers the same for many rules at once. */
+ * (trie.h) answers the same for many rules at once. */
 bool filter_test(const struct filter *f, const struct acl_who *who, enum filter_how how,
                  struct skep_str topic, bool deny);
 

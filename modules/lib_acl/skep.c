@@ -1,4 +1,4 @@
-/* Our own syntax; its grammar is in README.md. */
+/* Our own syntax; its grammar is in acl_file/README.md. */
 #include <stdio.h>
 #include <stdlib.h>
 

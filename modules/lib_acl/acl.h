@@ -7,8 +7,8 @@
  * that rules of others cost nothing.
  *
  * Immutable once parsed; any number of threads may ask. */
-#ifndef ACL_FILE_ACL_H
-#define ACL_FILE_ACL_H
+#ifndef LIB_ACL_ACL_H
+#define LIB_ACL_ACL_H
 
 #include "lib_file/fault.h"
 #include "rule.h"

@@ -138,14 +138,15 @@ static void index_build(struct acl *acl)
 /* Whether a line is mosquitto's.  `user bob {` and what ends in ; are slips in our own syntax. */
 static bool is_mosquittos(struct skep_str line)
 {
-    static const char *const theirs[] = {"user ", "topic ", "pattern "};
+    static const char *const theirs[] = {"user", "topic", "pattern"};
 
     if (memchr(line.ptr, '{', line.len) || line.ptr[line.len - 1] == ';')
         return false;
     for (size_t i = 0; i < sizeof theirs / sizeof theirs[0]; i++) {
         size_t n = strlen(theirs[i]);
 
-        if (line.len > n && memcmp(line.ptr, theirs[i], n) == 0)
+        if (line.len >= n && memcmp(line.ptr, theirs[i], n) == 0 &&
+            (line.len == n || line.ptr[n] == ' '))
             return true;
     }
     return false;

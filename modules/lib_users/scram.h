@@ -12,10 +12,10 @@
  * file's is simply another name.  (The password never comes here; see `skepctl passwd --scram`.)
  *
  * Functions return NULL, or the error in the words of RFC 5802 section 7. */
-#ifndef AUTH_SCRAM_SCRAM_H
-#define AUTH_SCRAM_SCRAM_H
+#ifndef LIB_USERS_SCRAM_H
+#define LIB_USERS_SCRAM_H
 
-#include "lib_users/password.h"
+#include "password.h"
 
 enum { SCRAM_MESSAGE_MAX = 8192, SCRAM_NONCE_MAX = 512 };
 

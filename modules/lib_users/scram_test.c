@@ -10,9 +10,9 @@
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
 
-#include "lib_users/base64.h"
-#include "lib_users/scram_keys.h"
+#include "base64.h"
 #include "scram.h"
+#include "scram_keys.h"
 
 /* The exchange of RFC 7677, section 3. */
 #define FIRST     "n,,n=user,r=rOprNGfwEbeRWgbNEkqO"

@@ -3,8 +3,8 @@
  * A word is a run of characters without white space ; { and } (but %{NAME} is part of one), or
  * anything in "double" or 'single' quotes.  # begins a comment where a statement could begin;
  * within one it is a topic filter. */
-#ifndef ACL_FILE_WORDS_H
-#define ACL_FILE_WORDS_H
+#ifndef LIB_ACL_WORDS_H
+#define LIB_ACL_WORDS_H
 
 #include "lib_file/fault.h"
 

@@ -1,6 +1,6 @@
 /* Building an ACL: for the parsers (skep.c, mosquitto.c) and acl.c. */
-#ifndef ACL_FILE_ACL_IMPL_H
-#define ACL_FILE_ACL_IMPL_H
+#ifndef LIB_ACL_ACL_IMPL_H
+#define LIB_ACL_ACL_IMPL_H
 
 #include "acl.h"
 #include "trie.h"

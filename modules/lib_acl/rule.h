@@ -1,6 +1,6 @@
 /* Rules of an ACL, whatever syntax they were written in.  Immutable once parsed. */
-#ifndef ACL_FILE_RULE_H
-#define ACL_FILE_RULE_H
+#ifndef LIB_ACL_RULE_H
+#define LIB_ACL_RULE_H
 
 #include "filter.h"
 #include "lib_file/map.h"
