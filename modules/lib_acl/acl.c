@@ -16,7 +16,7 @@ bool acl_add(struct acl *acl, const struct rule *rule, struct faults *faults, un
     }
     copy = REGION_NEW(&acl->region, struct rule);
     *copy = *rule;
-    copy->order = (unsigned)acl->count;
+    copy->order = acl->count;
     acl->rules = region_grow(&acl->region, acl->rules, acl->count, &acl->cap, sizeof *acl->rules);
     acl->rules[acl->count++] = copy;
     acl->levels += rule->filter.count;
@@ -67,39 +67,43 @@ static struct bucket *bucket_of(struct acl *acl, struct map *map, struct skep_st
     return b;
 }
 
-static const struct condition *exact(const struct rule *r, enum condition_kind kind)
+/* Puts a condition that a bucket can be for in front of the others.  Rules of one statement share
+ * them, and with them the bucket. */
+static bool key_by(struct rule *r, enum condition_kind kind)
 {
     for (unsigned i = 0; i < r->condition_count; i++) {
-        const struct condition *c = &r->conditions[i];
+        struct condition *c = &r->conditions[i], first = r->conditions[0];
 
-        if (c->kind == kind && !c->negate && !c->prefix)
-            return c;
+        if (c->kind == kind && !c->negate && !c->prefix) {
+            r->conditions[0] = *c;
+            r->conditions[i] = first;
+            r->keyed = true;
+            return true;
+        }
     }
-    return NULL;
+    return false;
 }
 
 /* Whom the rule is for decides where it lies; the narrowest first. */
-static struct bucket *bucket_for(struct acl *acl, const struct rule *r)
+static struct bucket *bucket_for(struct acl *acl, struct rule *r)
 {
-    const struct condition *c;
-
-    if ((c = exact(r, WHEN_USER)) != NULL)
-        return bucket_of(acl, &acl->users, c->text);
-    if ((c = exact(r, WHEN_CLIENT)) != NULL)
-        return bucket_of(acl, &acl->clients, c->text);
-    if ((c = exact(r, WHEN_GROUP)) != NULL)
-        return &acl_group(acl, c->text)->bucket;
+    if (key_by(r, WHEN_USER))
+        return bucket_of(acl, &acl->users, r->conditions[0].text);
+    if (key_by(r, WHEN_CLIENT))
+        return bucket_of(acl, &acl->clients, r->conditions[0].text);
+    if (key_by(r, WHEN_GROUP))
+        return &acl_group(acl, r->conditions[0].text)->bucket;
     return &acl->general;
 }
 
 static void bucket_index(struct acl *acl, struct bucket *b)
 {
-    if (b->count <= BUCKET_SCANNED)
+    if (b->rules.count <= BUCKET_SCANNED)
         return;
     b->publish = trie_new(&acl->region);
     b->receive = trie_new(&acl->region);
-    for (size_t i = 0; i < b->count; i++) {
-        const struct rule *r = b->rules[i];
+    for (size_t i = 0; i < b->rules.count; i++) {
+        const struct rule *r = rule_list_items(&b->rules)[i];
 
         if (r->actions & (MAY_PUBLISH | MAY_RETAIN))
             trie_add(b->publish, &acl->region, r);
@@ -118,12 +122,8 @@ static void buckets_index(struct acl *acl, const struct map *map)
 
 static void index_build(struct acl *acl)
 {
-    for (size_t i = 0; i < acl->count; i++) {
-        struct bucket *b = bucket_for(acl, acl->rules[i]);
-
-        b->rules = region_grow(&acl->region, b->rules, b->count, &b->cap, sizeof *b->rules);
-        b->rules[b->count++] = acl->rules[i];
-    }
+    for (size_t i = 0; i < acl->count; i++)
+        rule_list_add(&bucket_for(acl, acl->rules[i])->rules, &acl->region, acl->rules[i]);
     buckets_index(acl, &acl->users);
     buckets_index(acl, &acl->clients);
     for (size_t i = 0; i < acl->groups.cap; i++) {
@@ -236,12 +236,12 @@ static struct manner manner_of(const struct acl *acl, const struct ask *ask)
 }
 
 static const struct rule *scan(const struct rule *const *rules, size_t count, const struct ask *ask,
-                               struct manner manner, const struct rule *best)
+                               struct manner manner, const struct rule *best, bool there)
 {
     for (size_t i = 0; i < count && !(best && rules[i]->order >= best->order); i++) {
         const struct rule *r = rules[i];
 
-        if (rule_fits(r, ask) &&
+        if ((there ? rule_fits_there(r, ask) : rule_fits(r, ask)) &&
             filter_test(&r->filter, ask->who, r->allow ? manner.allow : manner.deny, ask->topic,
                         !r->allow))
             return r;
@@ -255,7 +255,7 @@ static const struct rule *bucket_find(const struct bucket *b, const struct ask *
     const struct trie *t = ask->action == MAY_PUBLISH ? b->publish : b->receive;
 
     if (!t)
-        return scan(b->rules, b->count, ask, manner, best);
+        return scan(rule_list_items(&b->rules), b->rules.count, ask, manner, best, true);
     if (manner.allow == manner.deny)
         return trie_find(t, ask, manner.allow, KIND_ALLOW | KIND_DENY, best);
     best = trie_find(t, ask, manner.deny, KIND_DENY, best);
@@ -290,5 +290,5 @@ struct acl_answer acl_decide_slowly(const struct acl *acl, const struct ask *ask
     if (ask->action == MAY_SUBSCRIBE && acl->grants_all_subscriptions)
         return (struct acl_answer){.granted_unseen = true};
     return (struct acl_answer){.rule = scan((const struct rule *const *)acl->rules, acl->count, ask,
-                                            manner_of(acl, ask), NULL)};
+                                            manner_of(acl, ask), NULL, false)};
 }

@@ -12,8 +12,7 @@ enum {
 };
 
 struct bucket {
-    const struct rule **rules;
-    size_t count, cap;
+    struct rule_list rules;
     struct trie *publish, *receive; /* NULL: few rules */
 };
 
@@ -26,7 +25,7 @@ struct group {
 struct acl {
     struct region region;
     struct rule **rules;
-    size_t count, cap;
+    uint32_t count, cap;
     size_t levels;
     enum acl_overlap overlap;
     bool grants_all_subscriptions;
@@ -39,7 +38,7 @@ struct acl {
 
 struct group_list {
     struct group **items;
-    size_t count, cap;
+    uint32_t count, cap;
 };
 
 /* The rule is copied; its order is its place.  False when there are too many. */

@@ -13,8 +13,8 @@ struct parser {
     struct acl *acl;
     struct faults *faults;
     unsigned line;
-    const char *start;           /* of the line */
-    const struct condition *who; /* whose topics follow */
+    const char *start;     /* of the line */
+    struct condition *who; /* whose topics follow */
 };
 
 static void wrong(struct parser *p, const char *at, const char *hint, const char *text)
@@ -48,8 +48,8 @@ static struct skep_str take(struct skep_str *rest)
     return word;
 }
 
-static const struct condition *one_condition(struct acl *acl, enum condition_kind kind,
-                                             struct skep_str text)
+static struct condition *one_condition(struct acl *acl, enum condition_kind kind,
+                                       struct skep_str text)
 {
     struct condition *c = REGION_NEW(&acl->region, struct condition);
 

@@ -50,15 +50,43 @@ static bool action_fits(const struct rule *r, const struct ask *ask)
     }
 }
 
-bool rule_fits(const struct rule *r, const struct ask *ask)
+static bool fits_from(const struct rule *r, const struct ask *ask, unsigned first)
 {
     if (!action_fits(r, ask))
         return false;
-    for (unsigned i = 0; i < r->condition_count; i++) {
+    for (unsigned i = first; i < r->condition_count; i++) {
         const struct condition *c = &r->conditions[i];
 
         if (holds(c, ask->who) == c->negate)
             return false;
     }
     return true;
+}
+
+bool rule_fits(const struct rule *r, const struct ask *ask)
+{
+    return fits_from(r, ask, 0);
+}
+
+bool rule_fits_there(const struct rule *r, const struct ask *ask)
+{
+    return fits_from(r, ask, r->keyed);
+}
+
+void rule_list_add(struct rule_list *l, struct region *region, const struct rule *r)
+{
+    const struct rule **grown;
+
+    if (l->count == 0) {
+        l->one = r;
+        l->count = 1;
+        return;
+    }
+    if (l->count >= (l->cap ? l->cap : 1)) {
+        grown = REGION_ARRAY(region, const struct rule *, l->count * 2);
+        memcpy(grown, rule_list_items(l), l->count * sizeof *grown);
+        l->cap = l->count * 2;
+        l->many = grown;
+    }
+    l->many[l->count++] = r;
 }

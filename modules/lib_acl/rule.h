@@ -42,8 +42,9 @@ struct rule {
     bool allow;
     uint8_t actions;
     uint8_t qos_max;
+    bool keyed; /* the first condition is what its bucket is for */
     unsigned condition_count;
-    const struct condition *conditions; /* all must hold */
+    struct condition *conditions; /* all must hold */
     struct filter filter;
 };
 
@@ -58,5 +59,24 @@ struct ask {
 
 /* Whether everything about the rule fits but for its topic. */
 bool rule_fits(const struct rule *r, const struct ask *ask);
+/* The same where the rule was found in its bucket. */
+bool rule_fits_there(const struct rule *r, const struct ask *ask);
+
+/* -- Lists of rules; most have one member -- */
+
+struct rule_list {
+    uint32_t count, cap; /* cap 0: one */
+    union {
+        const struct rule *one;
+        const struct rule **many;
+    };
+};
+
+void rule_list_add(struct rule_list *l, struct region *region, const struct rule *r);
+
+static inline const struct rule *const *rule_list_items(const struct rule_list *l)
+{
+    return l->cap ? l->many : &l->one;
+}
 
 #endif

@@ -1,10 +1,5 @@
 #include "trie.h"
 
-struct list {
-    const struct rule **items;
-    size_t count, cap;
-};
-
 struct variable_child {
     const struct level *level;
     struct node *node;
@@ -15,9 +10,9 @@ struct node {
     struct map children;
     struct node *plus;
     struct variable_child *variables;
-    size_t variable_count, variable_cap;
-    struct list here, hash;
-    struct list below[2]; /* denies, allows */
+    uint32_t variable_count, variable_cap;
+    struct rule_list here, hash;
+    struct rule_list below[2]; /* denies, allows */
 };
 
 struct trie {
@@ -30,12 +25,6 @@ struct trie *trie_new(struct region *region)
 }
 
 /* -- Adding -- */
-
-static void list_add(struct list *l, struct region *region, const struct rule *r)
-{
-    l->items = region_grow(region, l->items, l->count, &l->cap, sizeof *l->items);
-    l->items[l->count++] = r;
-}
 
 static struct node *node_new(struct region *region, const struct rule *r)
 {
@@ -82,18 +71,18 @@ void trie_add(struct trie *t, struct region *region, const struct rule *r)
 {
     struct node *n = &t->root;
 
-    list_add(&n->below[r->allow], region, r);
+    rule_list_add(&n->below[r->allow], region, r);
     for (unsigned i = 0; i < r->filter.count; i++) {
         const struct level *l = &r->filter.levels[i];
 
         if (l->kind == LEVEL_HASH) {
-            list_add(&n->hash, region, r);
+            rule_list_add(&n->hash, region, r);
             return;
         }
         n = child(n, region, l, r);
-        list_add(&n->below[r->allow], region, r);
+        rule_list_add(&n->below[r->allow], region, r);
     }
-    list_add(&n->here, region, r);
+    rule_list_add(&n->here, region, r);
 }
 
 /* -- Finding -- */
@@ -110,12 +99,14 @@ static bool is_late(const struct search *s, unsigned order)
     return s->best && order >= s->best->order;
 }
 
-static void consider(struct search *s, const struct list *l)
+static void consider(struct search *s, const struct rule_list *l)
 {
-    for (size_t i = 0; i < l->count && !is_late(s, l->items[i]->order); i++) {
-        const struct rule *r = l->items[i];
+    const struct rule *const *items = rule_list_items(l);
 
-        if ((s->kinds & (r->allow ? KIND_ALLOW : KIND_DENY)) && rule_fits(r, s->ask)) {
+    for (size_t i = 0; i < l->count && !is_late(s, items[i]->order); i++) {
+        const struct rule *r = items[i];
+
+        if ((s->kinds & (r->allow ? KIND_ALLOW : KIND_DENY)) && rule_fits_there(r, s->ask)) {
             s->best = r;
             return;
         }
@@ -125,16 +116,16 @@ static void consider(struct search *s, const struct list *l)
 /* All from a node on match as far as the topic goes; an allow needs its values, too. */
 static void consider_below(struct search *s, const struct node *n)
 {
-    const struct list *allows = &n->below[true];
+    const struct rule_list *allows = &n->below[true];
 
     if (s->kinds & KIND_DENY)
         consider(s, &n->below[false]);
     for (size_t i = 0; (s->kinds & KIND_ALLOW) && i < allows->count; i++) {
-        const struct rule *r = allows->items[i];
+        const struct rule *r = rule_list_items(allows)[i];
 
         if (is_late(s, r->order))
             return;
-        if (rule_fits(r, s->ask) && filter_usable(&r->filter, s->ask->who, 0)) {
+        if (rule_fits_there(r, s->ask) && filter_usable(&r->filter, s->ask->who, 0)) {
             s->best = r;
             return;
         }

@@ -14,7 +14,7 @@ struct map_slot {
 
 struct map {
     struct map_slot *slots; /* open addressing, at most half full */
-    size_t cap, count;
+    uint32_t cap, count;
 };
 
 /* NULL: not there. */

@@ -54,14 +54,14 @@ struct skep_str region_copy(struct region *a, struct skep_str s)
     return skep_bytes(copy, s.len);
 }
 
-void *region_grow(struct region *a, void *array, size_t count, size_t *cap, size_t member)
+void *region_grow(struct region *a, void *array, uint32_t count, uint32_t *cap, size_t member)
 {
     void *grown;
 
     if (count < *cap)
         return array;
     *cap = *cap ? *cap * 2 : 4;
-    grown = region_get(a, *cap * member);
+    grown = region_get(a, (size_t)*cap * member);
     if (count)
         memcpy(grown, array, count * member);
     return grown;

@@ -19,7 +19,7 @@ struct skep_str region_copy(struct region *a, struct skep_str s);
 
 /* The array with room for `count + 1` members; the old one stays in the region until the end.
  * cap is kept by the caller and grows by doubling. */
-void *region_grow(struct region *a, void *array, size_t count, size_t *cap, size_t member);
+void *region_grow(struct region *a, void *array, uint32_t count, uint32_t *cap, size_t member);
 
 void region_fini(struct region *a);
 
