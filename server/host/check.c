@@ -1,9 +1,7 @@
 #include "host/check.h"
 
 #include <dlfcn.h>
-#include <elf.h>
 #include <fcntl.h>
-#include <link.h>
 #include <skep/event.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,65 +12,21 @@
 #include "base/mem.h"
 #include "conf/directive.h"
 #include "host/bind.h"
+#include "host/elf.h"
 
 /* -- Functions of the SDK that it needs and this program does not have -- */
 
-struct image {
-    const unsigned char *bytes;
-    size_t size;
-};
-
-static const void *at(const struct image *i, uint64_t offset, uint64_t size)
+static void add_missing(const char *name, void *missing)
 {
-    return offset <= i->size && size <= i->size - offset ? i->bytes + offset : NULL;
-}
-
-/* The index-th section, whole and in the file. */
-static const ElfW(Shdr) * section(const struct image *i, const ElfW(Ehdr) * head, unsigned index)
-{
-    const ElfW(Shdr) * s;
-
-    if (index >= head->e_shnum || head->e_shentsize != sizeof *s)
-        return NULL;
-    s = at(i, head->e_shoff + (uint64_t)index * sizeof *s, sizeof *s);
-    return s && ((uintptr_t)s % _Alignof(ElfW(Shdr))) == 0 && at(i, s->sh_offset, s->sh_size)
-               ? s
-               : NULL;
-}
-
-static const char *name_at(const struct image *i, const ElfW(Shdr) * strings, uint64_t offset)
-{
-    const char *name;
-
-    if (!strings || offset >= strings->sh_size)
-        return NULL;
-    name = (const char *)i->bytes + strings->sh_offset + offset;
-    return memchr(name, '\0', strings->sh_size - offset) ? name : NULL;
-}
-
-static void add_missing(const struct image *i, const ElfW(Ehdr) * head, const ElfW(Shdr) * symbols,
-                        cJSON *missing)
-{
-    const ElfW(Shdr) *strings = section(i, head, symbols->sh_link);
-
-    for (uint64_t n = 0; n < symbols->sh_size / sizeof(ElfW(Sym)); n++) {
-        ElfW(Sym) symbol;
-        const char *name;
-        memcpy(&symbol, i->bytes + symbols->sh_offset + n * sizeof symbol, sizeof symbol);
-        name = name_at(i, strings, symbol.st_name);
-        if (symbol.st_shndx == SHN_UNDEF && name && strncmp(name, "skep_", 5) == 0 &&
-            !dlsym(RTLD_DEFAULT, name))
-            cJSON_AddItemToArray(missing, cJSON_CreateString(name));
-    }
+    if (strncmp(name, "skep_", 5) == 0 && !dlsym(RTLD_DEFAULT, name))
+        cJSON_AddItemToArray(missing, cJSON_CreateString(name));
 }
 
 static void find_missing(const char *path, cJSON *missing)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct image i = {0};
-    const ElfW(Ehdr) * head;
-    struct stat st;
     void *map = MAP_FAILED;
+    struct stat st;
 
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
         map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -80,15 +34,8 @@ static void find_missing(const char *path, cJSON *missing)
         close(fd);
     if (map == MAP_FAILED)
         return;
-    i = (struct image){map, (size_t)st.st_size};
-    head = at(&i, 0, sizeof *head);
-    if (head && memcmp(head->e_ident, ELFMAG, SELFMAG) == 0)
-        for (unsigned n = 0; n < head->e_shnum; n++) {
-            const ElfW(Shdr) *s = section(&i, head, n);
-            if (s && s->sh_type == SHT_DYNSYM)
-                add_missing(&i, head, s, missing);
-        }
-    munmap(map, i.size);
+    elf_undefined(map, (size_t)st.st_size, add_missing, missing);
+    munmap(map, (size_t)st.st_size);
 }
 
 /* -- What it says of itself -- */
