@@ -31,6 +31,7 @@ static const struct {
     {"directives", directives_command, "describe every directive of skep.conf"},
     {"store", store_command, "check, count, compact, export, import or repair a store"},
     {"module", module_command, "list, ask and check modules, begin one of your own"},
+    {"bridge", bridge_command, "the bridges to other brokers"},
 #ifdef SKEP_HAVE_BENCH
     {"bench", bench_main, "measure a broker"},
 #endif

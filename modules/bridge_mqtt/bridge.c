@@ -185,9 +185,12 @@ static struct item *make_item(struct bridge *b, const struct skep_message *messa
     m.retain = m.retain && b->conf->retain;
     if (count + 1 > sizeof some / sizeof some[0])
         users = bridge_alloc((count + 1) * sizeof *users);
-    if (b->conf->loop_guard && b->conf->version == 0)
-        count = path_add(m.user_properties, count, skep_str(b->broker_id), users, &b->path);
-    else
+    if (b->conf->version) /* MQTT 3.1.1 has none */
+        count = 0;
+    else if (b->conf->loop_guard)
+        count =
+            path_add(m.user_properties, count, PATH_OUT, skep_str(b->broker_id), users, &b->path);
+    else if (count)
         memcpy(users, m.user_properties, count * sizeof *users);
     item = item_new(&m, skep_bytes(buf_data(&b->topic), buf_len(&b->topic)), users, count,
                     skep_now_ms());
@@ -208,6 +211,12 @@ static void on_message(struct skep_consumer *c, const struct skep_message *messa
     const struct route *route = route_out(&b->routes, message->topic, &b->topic);
     if (!route || (id && late_take(b, id))) {
         bridge_ack(b, id); /* a subscription of an earlier configuration; or done meanwhile */
+        return;
+    }
+    if (b->conf->loop_guard && path_has(message->user_properties, message->user_property_count,
+                                        PATH_OUT, skep_str(b->broker_id))) {
+        skep_counter_add(b->meters.loops, 1); /* it has left us before */
+        bridge_ack(b, id);
         return;
     }
     struct remote *r = remote_for(b, message->topic);
@@ -337,7 +346,7 @@ static void open_consumer(void *arg)
 
 static void take_over(struct bridge *b, struct bridge *old)
 {
-    bool same = memcmp(b->digest, old->digest, sizeof b->digest) == 0 && old->ready;
+    bool same = memcmp(b->digest, old->digest, sizeof b->digest) == 0;
 
     old->moved = true;
     b->paused = old->paused;

@@ -57,6 +57,7 @@ struct remote {
     bool flush_due, ever_up;
     uint64_t held[65536 / 64]; /* QoS 2 ids in, where the consumer does not hold them */
     uint64_t up_since_ms;
+    char told[256];           /* the last failure that was logged */
     char *subscribed, *known; /* at the remote broker: wanted, and those it had; see notes.c */
 };
 

@@ -129,7 +129,7 @@ static enum handing publish(struct remote *r, const struct skep_message *m, stru
 
 static bool came_back(struct bridge *b, const struct skep_user_property *users, size_t count)
 {
-    if (!b->conf->loop_guard || !path_has(users, count, skep_str(b->broker_id)))
+    if (!b->conf->loop_guard || !path_has(users, count, 0, skep_str(b->broker_id)))
         return false;
     skep_counter_add(b->meters.loops, 1);
     return true;
@@ -147,7 +147,7 @@ static size_t count_users(const struct wire_props *props)
 }
 
 static enum handing pass_on(struct remote *r, const struct wire_packet *p, struct incoming *in,
-                            const struct skep_user_property *users, size_t count)
+                            struct skep_user_property *users, size_t count)
 {
     struct bridge *b = r->bridge;
     bool once = in && p->qos == 2 && consumer_holds(r);
@@ -158,6 +158,8 @@ static enum handing pass_on(struct remote *r, const struct wire_packet *p, struc
             engine_taken(in, 0);
         return HANDED;
     }
+    if (b->conf->loop_guard && b->conf->version == 0)
+        count = path_add(users, count, PATH_IN, skep_str(b->broker_id), users, &b->path);
     struct skep_message m =
         make_message(p, skep_bytes(buf_data(&b->topic), buf_len(&b->topic)), users, count);
     m.once = once ? p->id : 0;
@@ -175,8 +177,8 @@ enum handing inward_message(void *remote, const struct wire_packet *p, struct in
 
     if (!r->bridge->ready)
         return HAND_LATER;
-    if (count > SOME_USERS)
-        users = bridge_alloc(count * sizeof *users);
+    if (count + 1 > SOME_USERS) /* one more for the path */
+        users = bridge_alloc((count + 1) * sizeof *users);
     count = wire_users(&p->props, users, count);
     enum handing handing = pass_on(r, p, in, users, count);
     if (users != some)

@@ -53,21 +53,25 @@ static void a_rate_holds(void **state)
 static void a_path_grows_and_is_recognised(void **state)
 {
     struct skep_user_property from[] = {{SKEP_STR("x"), SKEP_STR("1")},
-                                        {SKEP_STR("skep-path"), SKEP_STR("aaa,bbb")}};
+                                        {SKEP_STR("skep-path"), SKEP_STR(">aaa,<bbb")}};
     struct skep_user_property to[3];
     struct buf text = {0}, more = {0};
 
-    assert_true(path_has(from, 2, SKEP_STR("aaa")) && path_has(from, 2, SKEP_STR("bbb")));
-    assert_false(path_has(from, 2, SKEP_STR("aa")) || path_has(from, 2, SKEP_STR("aaa,bbb")));
-    assert_false(path_has(from, 1, SKEP_STR("aaa")));
-    assert_int_equal(path_add(from, 2, SKEP_STR("ccc"), to, &text), 2);
-    assert_true(skep_str_eq(to[1].value, SKEP_STR("aaa,bbb,ccc")));
+    assert_true(path_has(from, 2, 0, SKEP_STR("aaa")) && path_has(from, 2, 0, SKEP_STR("bbb")));
+    assert_true(path_has(from, 2, PATH_OUT, SKEP_STR("aaa")));
+    assert_false(path_has(from, 2, PATH_OUT, SKEP_STR("bbb")));
+    assert_false(path_has(from, 2, 0, SKEP_STR("aa")) || path_has(from, 2, 0, SKEP_STR("")));
+    assert_false(path_has(from, 1, 0, SKEP_STR("aaa")));
+    assert_int_equal(path_add(from, 2, PATH_OUT, SKEP_STR("ccc"), to, &text), 2);
+    assert_true(skep_str_eq(to[1].value, SKEP_STR(">aaa,<bbb,>ccc")));
     assert_true(skep_str_eq(to[0].value, SKEP_STR("1")));
-    assert_int_equal(path_add(NULL, 0, SKEP_STR("ccc"), to, &more), 1);
-    assert_true(skep_str_eq(to[0].value, SKEP_STR("ccc")));
+    assert_int_equal(path_add(NULL, 0, PATH_IN, SKEP_STR("ccc"), to, &more), 1);
+    assert_true(skep_str_eq(to[0].value, SKEP_STR("<ccc")));
+    assert_int_equal(path_add(from, 2, PATH_IN, SKEP_STR("ddd"), from, &more), 2); /* in place */
+    assert_true(skep_str_eq(from[1].value, SKEP_STR(">aaa,<bbb,<ddd")));
     char *long_one = calloc(1, PATH_MOST + 1);
     from[1].value = skep_bytes(long_one, PATH_MOST + 1);
-    assert_true(path_has(from, 2, SKEP_STR("zzz"))); /* it went round and round */
+    assert_true(path_has(from, 2, 0, SKEP_STR("zzz"))); /* it went round and round */
     free(long_one);
     buf_fini(&text);
     buf_fini(&more);

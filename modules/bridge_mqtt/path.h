@@ -1,5 +1,7 @@
-/* Where a message has been: a user property with the ids of the bridges' brokers it left, in order.
- * Two brokers that bridge each other, or a ring of them, see a message of theirs come back. */
+/* Where a message has been: a user property that lists the brokers whose bridges it passed, in
+ * order,
+ * `>ID` where it left the broker with that id, `<ID` where it came in.  Two brokers that bridge
+ * each other, or a ring of them, see by it that a message of theirs comes back. */
 #ifndef BRIDGE_PATH_H
 #define BRIDGE_PATH_H
 
@@ -11,12 +13,15 @@
 
 enum { PATH_MOST = 1024 }; /* bytes of a path; one that is longer is taken for a loop */
 
-/* Whether the message has been at the broker with that id. */
-bool path_has(const struct skep_user_property *properties, size_t count, struct skep_str id);
+enum path_way { PATH_OUT = '>', PATH_IN = '<' };
 
-/* `from` with `id` added at the end of its path.  The result is valid while `text` and `from` are;
+/* Whether the message left that broker (way PATH_OUT) or has been there at all (0). */
+bool path_has(const struct skep_user_property *properties, size_t count, int way,
+              struct skep_str id);
+
+/* `from` with that added at the end of its path.  The result is valid while `text` and `from` are;
  * to holds room for count + 1.  Returns how many there are. */
-size_t path_add(const struct skep_user_property *from, size_t count, struct skep_str id,
-                struct skep_user_property *to, struct buf *text);
+size_t path_add(const struct skep_user_property *from, size_t count, enum path_way way,
+                struct skep_str id, struct skep_user_property *to, struct buf *text);
 
 #endif

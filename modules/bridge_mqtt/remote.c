@@ -132,15 +132,14 @@ void remote_adopt(struct remote *r, struct bridge *b)
     skep_timer_free(r->pace_timer);
     r->timer = skep_timer_new(b->m, on_timer, r);
     r->pace_timer = skep_timer_new(b->m, on_pace, r);
-    skep_timer_set(r->timer, r->state == REMOTE_UP ? BRIDGE_TICK_MS : 10);
-    if (r->state == REMOTE_UP) {
-        line_adopt(&r->line, b->m);
-        line_pause(&r->line, true); /* until the queue is open */
-        remote_flush_soon(r);
+    if (r->state != REMOTE_UP) {
+        end(r); /* it was not there yet; it tries again when the queue is open */
         return;
     }
-    end(r); /* it was not there yet: it tries again */
-    r->state = REMOTE_WAITING;
+    skep_timer_set(r->timer, BRIDGE_TICK_MS);
+    line_adopt(&r->line, b->m);
+    line_pause(&r->line, true); /* until the queue is open */
+    remote_flush_soon(r);
 }
 
 /* -- Sending -- */
@@ -223,12 +222,14 @@ static void next_try(struct remote *r)
     wait_for(r, backoff_next(&r->backoff));
 }
 
+/* Once for each outage, and again when there is another reason. */
 static void say(struct remote *r, bool was_up, const char *why)
 {
     struct bridge *b = r->bridge;
-    bool first = was_up || b->down_since_ms == 0 || !r->ever_up;
+    bool again = !was_up && strcmp(r->told, why) == 0;
 
-    skep_log(b->m, first ? SKEP_LOG_WARN : SKEP_LOG_INFO, "%s: %s: %s%s", b->conf->block.label,
+    snprintf(r->told, sizeof r->told, "%s", why);
+    skep_log(b->m, again ? SKEP_LOG_DEBUG : SKEP_LOG_WARN, "%s: %s: %s%s", b->conf->block.label,
              b->conf->address.items[r->address], was_up ? "connection lost: " : "", why);
 }
 
@@ -261,6 +262,8 @@ void remote_fail(struct remote *r, const char *why)
     status_update(r->bridge, text);
     if (was_up)
         bridge_changed(r->bridge);
+    else
+        bridge_tick(r->bridge);
 }
 
 static void open_line(struct remote *r)

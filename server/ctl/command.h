@@ -14,5 +14,6 @@ int config_command(int argc, char **argv);
 int directives_command(int argc, char **argv);
 int store_command(int argc, char **argv);
 int module_command(int argc, char **argv);
+int bridge_command(int argc, char **argv);
 
 #endif

@@ -99,6 +99,8 @@ struct client {
     bool gone : 1;         /* the connection is closed; memory waits for `pending` */
     bool problem_info : 1; /* [MQTT-3.1.2-29] */
     bool has_username : 1;
+    bool bridge : 1;          /* of another broker, in 3.1.1: what MQTT 5 bridges ask for in each
+                                 subscription holds for all of its (no local, retain as published) */
     bool claiming : 1;        /* a claim waits, or its answer is under way */
     bool settled : 1;         /* CONNACK with success was written */
     bool reauth : 1;          /* a re-authentication is under way [MQTT 4.12.1] */

@@ -431,6 +431,7 @@ static int attempt_decode(struct attempt *a, const struct mqtt_frame *frame)
         c->version = MQTT_50;
     if (err)
         return err;
+    c->bridge = a->p.bridge;
     c->link.maximum_packet = a->p.maximum_packet_size;
     c->problem_info = a->p.request_problem_info;
     a->client_id = a->p.client_id;

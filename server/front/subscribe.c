@@ -67,6 +67,16 @@ static bool wants_retained(const struct mqtt_subscription *sub, bool existed)
     return sub->retain_handling == 0 || (sub->retain_handling == 1 && !existed);
 }
 
+/* A bridge of MQTT 3.1.1 cannot ask for what keeps messages from going round. */
+static unsigned options_of(const struct client *c, const struct mqtt_subscription *sub)
+{
+    struct str name, rest;
+    bool shared = topic_share_split(sub->filter, &name, &rest);
+
+    return (sub->no_local || (c->bridge && !shared) ? SUB_NO_LOCAL : 0u) |
+           (sub->retain_as_published || c->bridge ? SUB_RETAIN_AS_PUBLISHED : 0u);
+}
+
 /* Adds one subscription; the SUBACK code. */
 static uint8_t subscribe_one(struct client *c, const struct mqtt_subscription *sub, uint32_t id)
 {
@@ -74,8 +84,7 @@ static uint8_t subscribe_one(struct client *c, const struct mqtt_subscription *s
     uint8_t qos = sub->qos < l->maximum_qos ? sub->qos : l->maximum_qos; /* [MQTT-3.2.2-10] */
     struct subscribe_request r = {
         .filter = mounted(c, sub->filter),
-        .options = qos | (sub->no_local ? SUB_NO_LOCAL : 0u) |
-                   (sub->retain_as_published ? SUB_RETAIN_AS_PUBLISHED : 0u),
+        .options = qos | options_of(c, sub),
         .id = id,
         .retain_handling = sub->retain_handling,
     };
