@@ -1,6 +1,5 @@
 #include "ctl/table.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,9 +29,9 @@ static void cell(char out[CELL_MAX], const cJSON *value)
         put_text(out, CELL_MAX, value->valuestring);
     } else if (cJSON_IsBool(value)) {
         put_text(out, CELL_MAX, cJSON_IsTrue(value) ? "yes" : "no");
-    } else if (cJSON_IsNumber(value) && fabs(value->valuedouble) < 1e15) {
-        snprintf(out, CELL_MAX, value->valuedouble == floor(value->valuedouble) ? "%.0f" : "%.1f",
-                 value->valuedouble);
+    } else if (cJSON_IsNumber(value) && value->valuedouble > -1e15 && value->valuedouble < 1e15) {
+        bool whole = value->valuedouble == (double)(long long)value->valuedouble;
+        snprintf(out, CELL_MAX, whole ? "%.0f" : "%.1f", value->valuedouble);
     } else if ((text = cJSON_PrintUnformatted(value)) != NULL) {
         put_text(out, CELL_MAX, text);
         cJSON_free(text);

@@ -543,11 +543,29 @@ static void pulse_answer(struct server *s, struct desk *d, void *arg)
     atomic_fetch_sub(&s->pulse_due, 1);
 }
 
+struct pulse_task {
+    struct loop_task task;
+    struct server *server;
+};
+
+static void management_pulse(struct loop_task *task, struct loop *l)
+{
+    struct pulse_task *t = CONTAINER_OF(task, struct pulse_task, task);
+
+    atomic_fetch_sub(&t->server->pulse_due, 1);
+    free(t);
+}
+
 bool server_pulse(struct server *s)
 {
+    struct pulse_task *t;
+
     if (atomic_load(&s->pulse_due) > 0)
         return false; /* the request is still out: another would only queue behind it */
-    atomic_store(&s->pulse_due, s->threads);
+    atomic_store(&s->pulse_due, s->threads + 1);
+    t = xmalloc(sizeof *t);
+    *t = (struct pulse_task){.task = {.run = management_pulse}, .server = s};
+    loop_post(s->host->management, &t->task);
     for (unsigned i = 0; i < s->threads; i++)
         desk_post(s, i, pulse_answer, NULL);
     return true;

@@ -209,7 +209,7 @@ static const struct directive_table *bind_table(struct binding *b,
     size_t n = host ? bind_host_table.count : 0, count = n;
     struct directive *items;
 
-    for (const struct skep_option *o = options; o && o->name; o++)
+    for (const struct skep_option *o = options; o && count <= OPTIONS_MAX && o->name; o++)
         count++;
     if (count > OPTIONS_MAX || depth > DEPTH_MAX) {
         snprintf(b->why, b->why_size, "its options have no end: does the list end with {0}?");

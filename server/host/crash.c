@@ -4,8 +4,10 @@
 
 #include <execinfo.h>
 #include <link.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -178,11 +180,47 @@ static int first_object(struct dl_phdr_info *info, size_t size, void *arg)
     return 1;
 }
 
+/* -- Stacks for the handler -- */
+
+enum { STACK_BYTES = 64 << 10 };
+
+static pthread_key_t stack_key;
+static pthread_once_t stack_once = PTHREAD_ONCE_INIT;
+
+static void stack_free(void *stack)
+{
+    const stack_t none = {.ss_flags = SS_DISABLE};
+
+    sigaltstack(&none, NULL);
+    munmap(stack, STACK_BYTES);
+}
+
+static void stack_key_make(void)
+{
+    ASSERT(pthread_key_create(&stack_key, stack_free) == 0);
+}
+
+void crash_thread(void)
+{
+    stack_t stack = {.ss_size = STACK_BYTES}, old;
+
+    if (sigaltstack(NULL, &old) < 0 || !(old.ss_flags & SS_DISABLE))
+        return; /* a sanitizer has given it one */
+    pthread_once(&stack_once, stack_key_make);
+    stack.ss_sp =
+        mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack.ss_sp == MAP_FAILED)
+        return;
+    sigaltstack(&stack, NULL);
+    pthread_setspecific(stack_key, stack.ss_sp);
+}
+
 void crash_install(void)
 {
     struct sigaction act = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     void *warm[1];
 
+    crash_thread();
     backtrace(warm, 1); /* loads its library now, not in the handler */
     dl_iterate_phdr(first_object, NULL);
     sigemptyset(&act.sa_mask);

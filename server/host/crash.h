@@ -17,6 +17,8 @@ extern _Thread_local struct blame blame_here;
 /* From now on a fatal signal first says which module and hook were running and where, on stderr and
  * in the log file; then things take their course (a core file, a sanitizer's report). */
 void crash_install(void);
+/* On a loop's thread, first: lets it report even that its stack has run out. */
+void crash_thread(void);
 /* Where a module's code is, so that addresses in it can be told by its file. */
 void crash_know(const void *key, uintptr_t base, uintptr_t end, const char *file);
 void crash_unknow(const void *key);

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "core/worker.h"
 #include "host/chain.h"
+#include "host/crash.h"
 #include "host/life.h"
 #include "host/services.h"
 #include "host/traffic.h"
@@ -71,6 +72,7 @@ void host_end(struct host *h)
 void host_enter(struct host *h, unsigned at)
 {
     host_here = &h->places[at];
+    crash_thread();
 }
 
 struct host_place *host_place(struct host *h)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -107,6 +108,16 @@ static void keep(struct load_context *load, struct object *o)
     load->objects[load->count++] = o;
 }
 
+/* Who can change the file can do all that Skep can. */
+static void warn_writable(const char *path, struct text_pos pos, struct directive_context *ctx)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0 && (st.st_mode & S_IWOTH))
+        complaint_warn(ctx->complaints, pos, arena_printf(ctx->arena, "chmod o-w %s", path),
+                       "load: everybody on this machine can change %s", path);
+}
+
 const struct directive_table *load_find(const struct directive *d, const struct syntax_word *label,
                                         struct directive_context *ctx)
 {
@@ -129,6 +140,7 @@ const struct directive_table *load_find(const struct directive *d, const struct 
         return NULL;
     }
     keep(load, o);
+    warn_writable(path, label->pos, ctx);
     if (!l.is_path && !str_eq(l.what, str_of(o->d.name))) {
         complaint_error(ctx->complaints, label->pos,
                         arena_printf(ctx->arena, "call the file %s.so", o->d.name),

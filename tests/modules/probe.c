@@ -122,6 +122,14 @@ static void crash(void)
     *(volatile int *)nowhere = 1;
 }
 
+static int deeper(volatile char *above, int n)
+{
+    volatile char room[1024];
+
+    room[0] = above ? above[0] : 0;
+    return n < 0 ? 0 : deeper(room, n + 1) + room[1023];
+}
+
 static void on_command(struct skep_command *c, void *self)
 {
     struct self *s = self;
@@ -158,6 +166,8 @@ static void on_command(struct skep_command *c, void *self)
         skep_command_answer(c, SKEP_STR("{oops"));
     } else if (skep_str_eq(word, SKEP_STR("crash"))) {
         crash();
+    } else if (skep_str_eq(word, SKEP_STR("deep"))) {
+        deeper(NULL, 0);
     } else if (skep_str_eq(word, SKEP_STR("abort"))) {
         abort();
     } else if (!skep_str_eq(word, SKEP_STR("silence"))) {

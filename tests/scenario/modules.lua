@@ -416,8 +416,8 @@ story("a module's lines are counted, not all written", "MQTT-7.0.0-2/3.1.1", fun
   t:check(count(b, "probe: shouting") >= 200, "%d lines", count(b, "probe: shouting"))
 end)
 
-for word, name in pairs { crash = "SIGSEGV", abort = "SIGABRT" } do
-  story("a crash names the module and its hook: " .. name, "MQTT-7.0.0-2/3.1.1", function(t)
+for word, name in pairs { crash = "SIGSEGV", abort = "SIGABRT", deep = "SIGSEGV" } do
+  story(("a crash names the module and its hook: %s, %s"):format(word, name), "MQTT-7.0.0-2/3.1.1", function(t)
     local b = t:own_broker(conf "load probe;\nlog { to file ${dir}/skep.log; }")
     b.expected_end = true
     local socket = require("link").open { path = b.dir .. "/data/control.sock" }
