@@ -12,11 +12,15 @@
 #include "core/limits.h"
 #include "core/worker.h"
 
+struct message;
+struct publication;
 struct queue_read;
 struct retained;
+struct routed;
 struct sessions;
 struct session;
 struct shares;
+struct skep_client;
 struct subs;
 
 enum { BROKER_WORKERS_MAX = 256 };
@@ -35,6 +39,17 @@ struct broker_ops {
     void (*read_queue)(void *arg, struct queue_read *r);
 };
 
+/* Who decides about messages under way; the layer above fills it.  Any worker. */
+struct broker_guard {
+    /* May the session have it?  Asked when it is about to be sent for the first time, and before a
+     * member of a shared group is chosen.  The session's lock is held. */
+    bool (*receive)(void *arg, struct worker *w, struct session *s, const struct message *m,
+                    unsigned qos, bool retain);
+    /* Publishes a will, or counts it as refused.  `by` left it; NULL: not known. */
+    void (*will)(void *arg, struct worker *w, const struct skep_client *by, struct publication *p,
+                 struct routed *out);
+};
+
 struct broker {
     _Atomic(const struct limits *) limits;
     struct subs *subs;
@@ -44,6 +59,9 @@ struct broker {
     int64_t store_offset_ms; /* store time is the monotonic clock and this */
     const struct broker_ops *ops;
     void *ops_arg;
+    const struct broker_guard *guard; /* NULL: everything is allowed */
+    void *guard_arg;
+    _Atomic bool receive_guarded; /* somebody has an opinion about who receives what */
     _Atomic uint32_t worker_count;
     struct worker *workers[BROKER_WORKERS_MAX];
     _Atomic bool crowded;  /* max_queued_messages is reached: a queue that waits is a full one */
@@ -57,6 +75,16 @@ void broker_free(struct broker **b);
 
 /* Publishes new limits; the old are retired on the caller's slot. */
 void broker_limit(struct broker *b, struct qsbr_slot *slot, const struct limits *limits);
+
+/* Whether s may have m, as far as anybody asks.  Its lock is held. */
+static inline bool broker_may_receive(struct worker *w, struct session *s, const struct message *m,
+                                      unsigned qos, bool retain)
+{
+    struct broker *b = w->broker;
+
+    return !__builtin_expect(atomic_load_explicit(&b->receive_guarded, memory_order_relaxed), 0) ||
+           b->guard->receive(b->guard_arg, w, s, m, qos, retain);
+}
 
 /* Sums every worker's ledger.  Any thread. */
 void broker_ledger(struct broker *b, struct ledger_sum *out);

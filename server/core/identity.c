@@ -24,7 +24,8 @@ static struct presence *presence_new(bool connected)
 static void presence_unref(struct presence *p)
 {
     if (atomic_fetch_sub(&p->refs, 1) == 1) {
-        free(atomic_load(&p->ring));
+        free(p->ring);
+        free(p->received);
         free(p);
     }
 }

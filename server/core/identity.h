@@ -17,6 +17,7 @@
 struct chain_slot;  /* host/chain.h */
 struct host_client; /* host/decide.h */
 struct ring;        /* host/ring.h */
+struct verdicts;    /* host/remember.h */
 
 enum { IDENTITY_MAGIC = 0x1de27171, IDENTITY_ADDRESS_MAX = 64 };
 
@@ -24,9 +25,11 @@ enum { IDENTITY_MAGIC = 0x1de27171, IDENTITY_ADDRESS_MAX = 64 };
 struct presence {
     _Atomic uint32_t refs;
     _Atomic bool connected;
-    uint64_t serial;             /* no other connection of this process has it */
-    struct host_client *client;  /* the client's loop's; NULL: none, or gone */
-    _Atomic(struct ring *) ring; /* its last decisions; NULL: none yet; freed with free() */
+    uint64_t serial;            /* no other connection of this process has it */
+    struct host_client *client; /* the client's loop's; NULL: none, or gone */
+    struct lock lock;           /* of the next: plain blocks, freed with it */
+    struct ring *ring;          /* its last decisions; NULL: none */
+    struct verdicts *received;  /* remembered verdicts; the lock of its session guards them */
 };
 
 struct identity_pair {

@@ -28,11 +28,12 @@
     X(unsubscribes)                                                                                \
     X(sessions_expired)                                                                            \
     X(wills_published)                                                                             \
-    X(received_qos0) /* PUBLISHes handed in by clients and wills */                                \
+    X(received_qos0) /* PUBLISHes handed in by clients, wills and modules */                       \
     X(received_qos1)                                                                               \
     X(received_qos2)                                                                               \
     X(accepted)                                                                                    \
     X(accepted_unmatched) /* of those: nobody subscribed */                                        \
+    X(accepted_dropped)   /* of those: a module kept it from going anywhere */                     \
     X(retained_set)                                                                                \
     X(retained_cleared)                                                                            \
     X(routed)         /* targets that got an entry, or should have */                              \
@@ -51,6 +52,7 @@
     X(expired)           /* message expiry */                                                      \
     X(too_large)         /* above the client's maximum packet size */                              \
     X(outside_mount)     /* the topic is the mount point's own parent */                           \
+    X(not_authorized)    /* a module or a rule does not let the client have it */                  \
     X(session_ended)     /* waiting when the session ended */                                      \
     X(connection_lost)   /* QoS 0 not yet written when the connection went */                      \
     X(lost)              /* the store has it no more: damage */                                    \

@@ -9,6 +9,7 @@
 #include "base/refbuf.h"
 
 struct link;
+struct skep_client;
 struct alias_table;
 
 enum link_sent {
@@ -24,6 +25,11 @@ struct link_ops {
     enum link_sent (*send)(struct link *link, const struct out_vec *vec, unsigned count);
     /* End this connection soon with an MQTT reason.  Session lock held; any worker. */
     void (*kick)(struct link *link, uint8_t reason);
+    /* The same with a text for the client; NULL: kick. */
+    void (*kick_text)(struct link *link, uint8_t reason, const char *text);
+    /* A new description of who is at the other end.  Session lock held; any worker.  NULL: the
+     * session tells all there is. */
+    struct skep_client *(*identify)(struct link *link);
 };
 
 struct link {

@@ -274,8 +274,9 @@ static bool by_reference(const struct message *m)
     return m->wire_len > COPY_MAX || m->props_len > COPY_MAX;
 }
 
-static enum link_sent flush_qos0(struct gather *g, struct outbox *out)
+static enum link_sent flush_qos0(struct gather *g, struct session *s)
 {
+    struct outbox *out = s->out;
     struct fifo *f = &out->q0;
 
     while (f->head != f->tail) {
@@ -292,6 +293,8 @@ static enum link_sent flush_qos0(struct gather *g, struct outbox *out)
             COUNT(g->w, dropped_expired); /* [MQTT-3.3.2-5] */
         } else if (outside_mount(g->link, m)) {
             COUNT(g->w, dropped_outside_mount);
+        } else if (!broker_may_receive(g->w, s, m, 0, e->retain)) {
+            COUNT(g->w, dropped_not_authorized);
         } else if (!gather_publish(g, e, 0)) {
             COUNT(g->w, dropped_too_large); /* [MQTT-3.1.2-25] */
         } else {
@@ -323,11 +326,16 @@ static void send_waiting(struct gather *g, struct session *s, struct entry *e, u
 {
     /* Once sent, a message does not expire any more [MQTT-4.3.3-7]; at QoS 2 not even if the
      * process before this one may have sent it, for the client may hold its id. */
-    if (!e->sent_before && !(e->restored && e->qos == 2) && expired(g->w, e)) {
+    bool first = !e->sent_before && !(e->restored && e->qos == 2);
+
+    if (first && expired(g->w, e)) {
         COUNT(g->w, dropped_expired);
         discard(g->w, s, e, RECORD_EXPIRED);
     } else if (outside_mount(g->link, e->message)) {
         COUNT(g->w, dropped_outside_mount);
+        discard(g->w, s, e, RECORD_DROPPED);
+    } else if (first && !broker_may_receive(g->w, s, e->message, e->qos, e->retain)) {
+        COUNT(g->w, dropped_not_authorized);
         discard(g->w, s, e, RECORD_DROPPED);
     } else if (!gather_publish(g, e, id)) {
         COUNT(g->w, dropped_too_large);
@@ -409,7 +417,7 @@ static enum link_sent flush_locked(struct worker *w, struct session *s, struct s
     if (s->out) {
         sent = flush_qos12(&g, s);
         if (sent == LINK_SENT)
-            sent = flush_qos0(&g, s->out);
+            sent = flush_qos0(&g, s);
     }
     enum link_sent last = gather_send(&g);
     return sent == LINK_SENT ? last : sent;

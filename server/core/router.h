@@ -33,6 +33,7 @@ struct routed {
     bool store;          /* the disk takes nothing now: nothing was done */
     bool written;        /* the acknowledgement has to wait for the log */
     bool id_written;     /* packet_id stands in it too */
+    uint8_t denied;      /* not routed: the reason (0x80 and above) that somebody gave; 0: none */
 };
 
 /* Counts the publication as received, and as accepted or refused.  All bytes are copied

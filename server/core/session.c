@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "core/alias.h"
 #include "core/broker.h"
+#include "core/identity.h"
 #include "core/share.h"
 #include "core/spill.h"
 #include "mqtt/reason.h"
@@ -34,6 +35,7 @@ static void session_release(void *object)
         idset_fini(s->received);
     free(s->received);
     subtable_fini(&s->subs);
+    identity_unref(s->identity);
     free(s->username);
     free(s);
 }
@@ -50,6 +52,44 @@ void session_unpin(struct worker *w, struct session *s)
     lock_drop(&s->lock);
     if (last)
         qsbr_retire(w->slot, s, session_release);
+}
+
+/* -- Who it is -- */
+
+void session_identify(struct session *s, struct skep_client *who)
+{
+    lock_take(&s->lock);
+    struct skep_client *before = s->identity;
+    s->identity = who;
+    lock_drop(&s->lock);
+    identity_unref(before);
+}
+
+/* All that is left of a client after a restart. */
+static struct skep_client *identity_away(const struct session *s)
+{
+    return identity_new(&(struct identity_facts){.id = session_id(s),
+                                                 .username = str_of(s->username),
+                                                 .has_username = s->username != NULL,
+                                                 .protocol = s->version},
+                        NULL);
+}
+
+const struct skep_client *session_identity_locked(struct session *s)
+{
+    struct link *link = session_link(s);
+
+    if (!s->identity)
+        s->identity = link && link->ops->identify ? link->ops->identify(link) : identity_away(s);
+    return s->identity;
+}
+
+struct skep_client *session_identity(struct session *s)
+{
+    lock_take(&s->lock);
+    struct skep_client *who = identity_ref(session_identity_locked(s));
+    lock_drop(&s->lock);
+    return who;
 }
 
 /* -- Delivery -- */
@@ -285,6 +325,8 @@ void session_detach(struct worker *w, struct session *s)
     lock_take(&s->lock);
     if (session_link(s))
         alias_table_free(&session_link(s)->aliases);
+    if (s->identity)
+        atomic_store(&s->identity->presence->connected, false);
     atomic_store_explicit(&s->link, NULL, memory_order_relaxed);
     if (s->out) {
         struct fifo *q0 = &s->out->q0;

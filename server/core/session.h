@@ -25,8 +25,9 @@
 
 enum { SESSION_MAGIC = 0x5e551011, EXPIRY_NEVER = 0xffffffff };
 
-struct away; /* core/sessions.h */
-struct will; /* core/will.h */
+struct away;        /* core/sessions.h */
+struct skep_client; /* core/identity.h */
+struct will;        /* core/will.h */
 struct spill;
 struct claim; /* core/sessions.h */
 
@@ -48,7 +49,8 @@ struct session {
     struct lock lock;
 
     /* Guarded by lock. */
-    _Atomic(struct link *) link; /* NULL while away; written under lock */
+    _Atomic(struct link *) link;  /* NULL while away; written under lock */
+    struct skep_client *identity; /* of the last connection; NULL: nobody has asked */
     struct outbox *out;
     bool dirty; /* on some worker's list of sessions to flush */
     bool dead;
@@ -154,6 +156,15 @@ uint64_t session_queued(struct session *s);
 
 /* Room for so many more QoS>0 messages before the queue's limit; for pacing retained replay. */
 uint64_t session_room(struct worker *w, struct session *s);
+
+/* -- Who it is: any worker -- */
+
+/* The client is `who` from now on, whose reference is taken over; NULL: made when somebody asks. */
+void session_identify(struct session *s, struct skep_client *who);
+/* A reference; made if need be, of the connection or, while away, of what the session knows. */
+struct skep_client *session_identity(struct session *s);
+/* The same with the lock held; borrowed until it is dropped. */
+const struct skep_client *session_identity_locked(struct session *s);
 
 /* -- Life: see core/sessions.h -- */
 struct session *session_new(struct str id, uint64_t serial);

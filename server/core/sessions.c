@@ -9,6 +9,7 @@
 #include "base/rand.h"
 #include "base/wheel.h"
 #include "core/broker.h"
+#include "core/identity.h"
 #include "core/session.h"
 #include "core/subscribe.h"
 #include "core/will.h"
@@ -198,6 +199,8 @@ static struct session *grant_away(struct sessions *t, struct claim *claim, struc
     if (s->away && s->away->will_ms && s->away->will_ms <= now_ms) {
         *due = s->will;
         s->will = NULL;
+        if (!(*due)->by)
+            (*due)->by = session_identity(s);
     }
     away_cancel(t, s);
     if (!claim->clean_start && !over) {
@@ -538,7 +541,14 @@ void sessions_each(struct sessions *t, bool (*each)(void *arg, struct session *s
     pthread_mutex_unlock(&t->mutex);
 }
 
-bool sessions_kick(struct sessions *t, struct str client_id, uint8_t reason)
+/* Lock held. */
+static bool is_connection(struct session *s, const struct presence *only)
+{
+    return session_link(s) && (!only || (s->identity && s->identity->presence == only));
+}
+
+bool sessions_kick_text(struct sessions *t, struct str client_id, const struct presence *only,
+                        uint8_t reason, const char *text)
 {
     bool kicked = false;
 
@@ -546,12 +556,30 @@ bool sessions_kick(struct sessions *t, struct str client_id, uint8_t reason)
     struct session *s = find(t, client_id);
     if (s) {
         lock_take(&s->lock);
-        if (session_link(s)) {
-            session_link(s)->ops->kick(session_link(s), reason);
-            kicked = true;
-        }
+        struct link *link = session_link(s);
+        if ((kicked = is_connection(s, only)) && text && link->ops->kick_text)
+            link->ops->kick_text(link, reason, text);
+        else if (kicked)
+            link->ops->kick(link, reason);
         lock_drop(&s->lock);
     }
     pthread_mutex_unlock(&t->mutex);
     return kicked;
+}
+
+bool sessions_kick(struct sessions *t, struct str client_id, uint8_t reason)
+{
+    return sessions_kick_text(t, client_id, NULL, reason, NULL);
+}
+
+struct skep_client *sessions_identity(struct sessions *t, struct str client_id, bool connected)
+{
+    struct skep_client *who = NULL;
+
+    pthread_mutex_lock(&t->mutex);
+    struct session *s = find(t, client_id);
+    if (s && (!connected || session_link(s)))
+        who = session_identity(s);
+    pthread_mutex_unlock(&t->mutex);
+    return who;
 }

@@ -13,8 +13,10 @@
 #include "base/str.h"
 #include "core/worker.h"
 
+struct presence; /* core/identity.h */
 struct session;
 struct sessions;
+struct skep_client;
 
 /* The realm of the sessions that modules have (host/consumer.c).  A client never gets one of them,
  * and has to give way where it has the id of one. */
@@ -105,5 +107,13 @@ void sessions_each(struct sessions *sessions, bool (*each)(void *arg, struct ses
 
 /* Ends the connection of that client id with a reason; false when not connected. */
 bool sessions_kick(struct sessions *sessions, struct str client_id, uint8_t reason);
+/* The same with a text for the client (NULL: none), and only if it is that connection (NULL: any).
+ */
+bool sessions_kick_text(struct sessions *sessions, struct str client_id,
+                        const struct presence *only, uint8_t reason, const char *text);
+
+/* Who has that client id: a reference, or NULL.  connected: only while it is. */
+struct skep_client *sessions_identity(struct sessions *sessions, struct str client_id,
+                                      bool connected);
 
 #endif

@@ -11,7 +11,8 @@
 struct member {
     struct session *session;
     uint32_t sub_id;
-    uint32_t options;
+    uint16_t options;
+    bool denied; /* may not have the message that is being offered */
 };
 
 struct share_group {
@@ -285,17 +286,44 @@ struct offer {
     uint16_t tag;
 };
 
+/* As published and as granted, the lower [MQTT-4.8.2-3]; or always as granted. */
+static unsigned offered_qos(const struct worker *w, const struct member *member,
+                            const struct offer *offer)
+{
+    unsigned granted = member->options & SUB_QOS;
+
+    return granted < offer->qos || w->limits->upgrade_outgoing_qos ? granted : offer->qos;
+}
+
+static bool offered_retain(const struct member *member, const struct offer *offer)
+{
+    return (member->options & SUB_RETAIN_AS_PUBLISHED) && offer->m->retain;
+}
+
+/* Who may not have the message is left out, or it would end with them. */
+static void ask_members(struct worker *w, struct share_group *g, const struct offer *offer)
+{
+    bool guarded = atomic_load_explicit(&w->broker->receive_guarded, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < g->count; i++) {
+        struct member *member = &g->members[i];
+        member->denied = false;
+        if (LIKELY(!guarded))
+            continue;
+        lock_take(&member->session->lock);
+        member->denied =
+            !broker_may_receive(w, member->session, offer->m, offered_qos(w, member, offer),
+                                offered_retain(member, offer));
+        lock_drop(&member->session->lock);
+    }
+}
+
 static enum delivery offer_to(struct worker *w, const struct member *member,
                               const struct offer *offer)
 {
-    unsigned granted = member->options & SUB_QOS; /* [MQTT-4.8.2-3] */
-    unsigned qos = granted < offer->qos ? granted : offer->qos;
-
-    if (w->limits->upgrade_outgoing_qos)
-        qos = granted;
-    bool retain = (member->options & SUB_RETAIN_AS_PUBLISHED) && offer->m->retain;
     message_ref(offer->m, 1);
-    return session_deliver(w, member->session, offer->m, qos, retain, member->sub_id, offer->tag);
+    return session_deliver(w, member->session, offer->m, offered_qos(w, member, offer),
+                           offered_retain(member, offer), member->sub_id, offer->tag);
 }
 
 /* Lock held.  Walks the members from the first choice, fitter ones first.  Fitness changes
@@ -305,13 +333,17 @@ static enum delivery offer_around(struct worker *w, struct share_group *g,
 {
     uint32_t start = first_choice(w, g, offer->p);
     enum delivery how = DELIVERY_DROPPED;
-    bool tried = false;
+    bool tried = false, denied = false;
 
+    ask_members(w, g, offer);
     for (enum fitness want = FIT_READY; want < FIT_COUNT; want++) {
         for (uint32_t i = 0; i < g->count; i++) {
             uint32_t at = (start + i) % g->count;
             struct member *member = &g->members[at];
-            if (member->session == offer->except || fitness_of(member->session) > want)
+            if (member->session == offer->except)
+                continue;
+            denied |= member->denied;
+            if (member->denied || fitness_of(member->session) > want)
                 continue;
             if (tried) { /* what the one before refused is not an outcome of its own */
                 COUNT_N(w, routed, (uint64_t)-1);
@@ -327,7 +359,11 @@ static enum delivery offer_around(struct worker *w, struct share_group *g,
             }
         }
     }
-    return tried ? how : DELIVERY_FULL;
+    if (tried || !denied)
+        return tried ? how : DELIVERY_FULL;
+    COUNT(w, routed);
+    COUNT(w, dropped_not_authorized);
+    return DELIVERY_DROPPED;
 }
 
 enum delivery share_deliver(struct worker *w, struct share_group *g, struct message *m,

@@ -29,10 +29,12 @@ int session_subscribe(struct worker *w, struct session *s, const struct subscrib
                       bool *existed)
 {
     struct str name, rest;
-    uint32_t most = w->limits->max_subscriptions;
+    uint64_t most = w->limits->max_subscriptions;
     unsigned options = r->options | (r->id ? SUB_HAS_ID : 0u);
     struct subscription sub = {.id = r->id, .retain_handling = r->retain_handling};
 
+    if (r->most && (!most || r->most < most))
+        most = r->most;
     if (most && s->subs.count >= most) {
         void *key = key_of(w, r->filter);
         if (!key || !subtable_find(&s->subs, key))

@@ -13,6 +13,7 @@ struct subscribe_request {
     unsigned options;  /* SUB_QOS, SUB_NO_LOCAL, SUB_RETAIN_AS_PUBLISHED */
     uint32_t id;       /* subscription identifier, 0: none */
     uint8_t retain_handling;
+    uint64_t most; /* subscriptions this client may have, beside the limit of all; 0: any number */
 };
 
 /* Adds or replaces.  *existed tells which.  Returns 0 or ERR_LIMIT. */

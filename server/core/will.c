@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "core/broker.h"
+#include "core/identity.h"
 #include "core/router.h"
 #include "core/session.h"
 
@@ -33,6 +35,7 @@ void will_free(struct will **will)
     free((*will)->topic);
     free((*will)->payload);
     free((*will)->props);
+    identity_unref((*will)->by);
     free(*will);
     *will = NULL;
 }
@@ -52,9 +55,13 @@ void will_send(struct worker *w, struct will *will)
         .origin = serial_stored(will->publisher) ? will->publisher : 0,
         .from_will = true,
     };
+    const struct broker *b = w->broker;
     struct routed routed;
 
-    router_publish(w, &p, &routed);
+    if (b->guard)
+        b->guard->will(b->guard_arg, w, will->by, &p, &routed);
+    else
+        router_publish(w, &p, &routed);
     if (!routed.written)
         journal_will_gone(w, p.origin);
     COUNT(w, wills_published);
@@ -66,6 +73,9 @@ void will_publish(struct worker *w, struct session *s)
     struct will *will = s->will;
 
     s->will = NULL;
-    if (will)
-        will_send(w, will);
+    if (!will)
+        return;
+    if (!will->by && w->broker->guard)
+        will->by = session_identity(s);
+    will_send(w, will);
 }

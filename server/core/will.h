@@ -10,6 +10,7 @@
 #include "mqtt/packet.h"
 
 struct session;
+struct skep_client;
 
 struct will {
     char *topic, *payload, *props; /* props: filtered to what is forwarded */
@@ -21,6 +22,7 @@ struct will {
     bool retain;
     uint64_t publisher;      /* the session's serial */
     uint32_t publisher_hash; /* of its client id */
+    struct skep_client *by;  /* a reference to who left it; NULL: nobody has asked */
 };
 
 /* Gives the session a will in place of the one it has.  All bytes are copied.  Owner. */

@@ -8,11 +8,49 @@
 #include "front/client_impl.h"
 #include "front/entrance.h"
 
+enum { WALL_LOOK_MS = 60000 };
+
 /* -- Time -- */
 
 static uint64_t keep_alive_ms(const struct client *c)
 {
     return c->keep_alive * 1500ull; /* [MQTT-3.1.2-22] */
+}
+
+/* Its silence is its own; not because we do not read. */
+static bool may_be_heard(const struct client *c)
+{
+    return !c->asking && (!c->paused || conn_blocked(c->conn));
+}
+
+/* The end that a module set, by the wall clock. */
+static bool time_is_up(const struct client *c)
+{
+    uint64_t expiry_ms = host_client_expiry_ms(c->host);
+
+    return expiry_ms && loop_wall_ms(c->desk->loop) >= expiry_ms;
+}
+
+void client_arm(struct client *c)
+{
+    struct wheel *wheel = loop_wheel(c->desk->loop);
+    uint64_t now = loop_now_ms(c->desk->loop), due = WHEEL_NEVER;
+    uint64_t expiry_ms = host_client_expiry_ms(c->host), wall_ms = loop_wall_ms(c->desk->loop);
+
+    if (c->keep_alive) {
+        due = c->heard_ms + keep_alive_ms(c);
+        if (due <= now)
+            due = now + keep_alive_ms(c);
+    }
+    if (expiry_ms) { /* looked at again and again, for that clock may be set */
+        uint64_t left = expiry_ms > wall_ms ? expiry_ms - wall_ms : 1;
+        uint64_t look = now + (left < WALL_LOOK_MS ? left : WALL_LOOK_MS);
+        due = look < due ? look : due;
+    }
+    if (due == WHEEL_NEVER)
+        wheel_cancel(wheel, &c->timer);
+    else
+        wheel_add(wheel, &c->timer, due);
 }
 
 void client_on_timer(void *desk, struct wheel_timer *timer)
@@ -26,11 +64,12 @@ void client_on_timer(void *desk, struct wheel_timer *timer)
         if (c->state != CLIENT_CLOSING)
             COUNT(c->desk->w, connects_refused);
         client_close(c, CONN_TIMED_OUT);
-    } else if (now >= c->heard_ms + keep_alive_ms(c) && (!c->paused || conn_blocked(c->conn))) {
+    } else if (time_is_up(c)) {
+        client_end(c, RC_MAXIMUM_CONNECT_TIME, NULL);
+    } else if (c->keep_alive && now >= c->heard_ms + keep_alive_ms(c) && may_be_heard(c)) {
         client_end(c, RC_KEEP_ALIVE_TIMEOUT, NULL);
     } else {
-        uint64_t due = c->heard_ms + keep_alive_ms(c);
-        wheel_add(loop_wheel(c->desk->loop), timer, due > now ? due : now + keep_alive_ms(c));
+        client_arm(c);
     }
 }
 
@@ -42,6 +81,12 @@ void client_hold(struct client *c)
         client_list_add(&c->desk->paused, c);
         desk_watch_paused(c->desk);
     }
+}
+
+void client_read_on(struct client *c)
+{
+    if (!c->paused && !c->asking && !client_output_crowded(c) && !client_park_crowded(c))
+        conn_resume(c->conn);
 }
 
 /* -- Input -- */

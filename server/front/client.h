@@ -4,8 +4,9 @@
  *    │                    │            │            │                     ^
  *    └────────────────────┴────────────┴────────────┴─────────────────────┘
  *
- *   DECIDING  a hook (authentication) has yet to answer; AUTH may come [MQTT-3.1.2-30]
- *   CLAIMING  another connection has the session and is letting go of it
+ *   DECIDING  a module has yet to answer; AUTH may come [MQTT-3.1.2-30]
+ *   CLAIMING  another connection has the session and is letting go of it; or a module is asked
+ *             whether it may keep what it is subscribed to
  *   SETTLING  the session is ours; its record is on its way to the disk, then CONNACK goes out
  *   CLOSING   a last packet was written, or nothing may be; what arrives is ignored
  *
@@ -25,13 +26,14 @@
 #include "core/replay.h"
 #include "core/sessions.h"
 #include "front/desk.h"
-#include "front/hooks.h"
+#include "host/decide.h"
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
 
 struct entrance;
 struct policy;
+struct resumption;
 struct session;
 
 enum { CLIENT_MAGIC = 0xc11e17aa };
@@ -63,6 +65,13 @@ struct park {
     bool listed; /* on desk->parked */
 };
 
+/* A packet of a live client that waits for a decision; what comes behind it is not read. */
+struct asked {
+    struct mqtt_frame frame;  /* its body is a copy of ours; NULL: none */
+    uint8_t *codes, *granted; /* SUBSCRIBE: of each filter; see front/subscribe.c */
+    uint32_t at;              /* the filter that is asked about */
+};
+
 /* What few clients need, or only for a while. */
 struct client_extra {
     struct claim claim;
@@ -82,6 +91,10 @@ struct client_extra {
     char *auth_method; /* of enhanced authentication, NULL: none */
     char *connect;     /* body of the CONNECT that waits for an answer */
     uint32_t connect_len;
+    char *auth; /* body of the AUTH that waits for one */
+    struct asked asked;
+    struct resumption
+        *resumption; /* subscriptions of a resumed session, while they are asked about */
 };
 
 /* Control packets on their way out. */
@@ -104,7 +117,8 @@ struct client {
     bool claiming : 1;        /* a claim waits, or its answer is under way */
     bool settled : 1;         /* CONNACK with success was written */
     bool reauth : 1;          /* a re-authentication is under way [MQTT 4.12.1] */
-    bool reauth_asked : 1;    /* and it is the hook's turn */
+    bool reauth_asked : 1;    /* and it is the modules' turn */
+    bool asking : 1;          /* `extra->asked` waits: nothing is read */
     uint16_t keep_alive;      /* seconds, 0: off */
     uint16_t unacked;         /* QoS 1 PUBLISHes since acknowledgements last went out */
     _Atomic uint16_t pending; /* tasks under way that will come back to this client */
@@ -114,6 +128,7 @@ struct client {
     struct session *session; /* ours while LIVE */
     struct desk *desk;
     const struct policy *policy;
+    struct host_client *host;   /* NULL: nobody had to be asked yet */
     struct client_extra *extra; /* NULL until needed */
     struct ctl *ctl;            /* control packets to send, NULL: none */
     uint64_t heard_ms;          /* when the last packet came */
@@ -165,6 +180,11 @@ void client_redirect(struct client *c, uint8_t reason, struct str text,
 /* Closes without a word. */
 void client_close(struct client *c, enum conn_cause cause);
 
+/* Reads from it again, unless something else (a hold, a decision, too much output) forbids that. */
+void client_read_on(struct client *c);
+bool client_output_crowded(const struct client *c);
+bool client_park_crowded(const struct client *c);
+
 /* Stops reading for a while: a rate limit, memory pressure.  The desk resumes it. */
 void client_hold(struct client *c);
 
@@ -183,9 +203,39 @@ void client_claim_decided(struct client *c);
 /* The session's record has settled: CONNACK stands in ctl, the client goes live. */
 void client_settled(struct client *c);
 
-/* front/exchange.c: a hook's answer to AUTH after CONNACK. */
-void client_reauth_decided(struct client *c, enum hook_verdict verdict,
-                           const struct hook_answer *answer);
+/* -- Decisions: front/ask.c.  The handlers below take over the request. -- */
+
+/* Whether a module has to be asked. */
+#define client_asks(c, stage) host_asks((c)->policy->chain, (c)->host, stage)
+/* ... about what it publishes. */
+#define client_asks_publish(c) host_asks_publish((c)->policy->chain, (c)->host)
+/* What the host keeps for the client; made if need be. */
+struct host_client *client_host(struct client *c);
+/* A new description of who it is.  Any worker that holds the session's lock; without a session
+ * (CONNECT): id and username as given. */
+struct skep_client *client_identity_new(const struct client *c);
+/* Fills in what the connection tells; address has room for CONN_ADDR_MAX bytes. */
+void client_facts(const struct client *c, const struct conn_facts *conn, char *address,
+                  struct identity_facts *out);
+
+/* The packet has to wait for r: it is copied, and nothing is read before client_asked_over(). */
+void client_ask_later(struct client *c, const struct mqtt_frame *frame, struct skep_request *r);
+void client_asked_over(struct client *c);
+/* The client is gone, and its packet with it. */
+void client_asked_drop(struct client *c);
+
+void client_connect_decided(struct client *c, struct skep_request *r);   /* connect.c */
+void client_resume_decided(struct client *c, struct skep_request *r);    /* resume.c */
+void client_auth_decided(struct client *c, struct skep_request *r);      /* exchange.c */
+void client_publish_decided(struct client *c, struct skep_request *r);   /* publish.c */
+void client_subscribe_decided(struct client *c, struct skep_request *r); /* subscribe.c */
+
+/* front/resume.c: asks again about what a resumed session (extra->settling) is subscribed to, and
+ * takes away what is not allowed any more.  True: done; false: `client_resumed` comes later. */
+bool client_resume(struct client *c);
+void client_resume_drop(struct client *c);
+/* front/connect.c */
+void client_resumed(struct client *c);
 
 /* AUTH to the client. */
 void client_put_auth(struct client *c, uint8_t reason, struct str method, struct str data);
@@ -203,6 +253,13 @@ bool client_rate_recovered(struct client *c);
 
 /* A reason string, or none if the client does not want them or they are switched off. */
 struct str client_reason_string(const struct client *c, uint8_t type, struct str text);
+
+/* The reason of a denial, if that packet may carry it; else "not authorized". */
+uint8_t client_reason(uint8_t type, uint8_t reason);
+
+/* Sets the timer of a live client for whatever comes first: its silence, or the end that a module
+ * set. */
+void client_arm(struct client *c);
 
 /* For timers and tasks. */
 void client_on_timer(void *desk, struct wheel_timer *timer);

@@ -8,7 +8,6 @@
 #include "core/will.h"
 #include "front/client.h"
 #include "front/entrance.h"
-#include "front/hooks.h"
 #include "mqtt/topic.h"
 
 enum { CONNACK_ROOM = 1024, V31_CLIENT_ID_MAX = 23, RESPONSE_INFO_MAX = 512 };
@@ -24,7 +23,7 @@ struct attempt {
     bool has_username;
     bool vouched; /* by a verified certificate or a pre-shared key */
     bool assigned;
-    struct hook_answer answer;
+    uint8_t reason; /* of a denial without a request */
 };
 
 /* -- Checks, each answering 0 or a reason -- */
@@ -72,6 +71,14 @@ static int check_will(struct attempt *a)
 
 /* -- Who is it? -- */
 
+static void facts_of(const struct attempt *a, char *address, struct identity_facts *out)
+{
+    client_facts(a->c, &a->facts, address, out);
+    out->id = a->client_id;
+    out->username = a->username;
+    out->has_username = a->has_username;
+}
+
 static void identify(struct attempt *a)
 {
     const struct policy *policy = a->c->policy;
@@ -92,33 +99,31 @@ static void identify(struct attempt *a)
     }
 }
 
-/* The chain: enhanced authentication if asked for, then connect hooks, then the
- * transport's word, then the listener's rule for clients nobody vouches for. */
-static enum hook_verdict decide(struct attempt *a)
+/* Enhanced authentication if asked for, else what the modules of the listener say; when they have
+ * no opinion, the transport's word, then the listener's rule for clients nobody vouches for.
+ * NULL: nobody had to be asked, and *verdict is the answer. */
+static struct skep_request *decide(struct attempt *a, enum skep_verdict *verdict)
 {
-    const struct hooks *hooks = a->c->desk->hooks;
-    enum hook_verdict v = HOOK_NEXT;
+    struct client *c = a->c;
+    bool otherwise = a->vouched || c->policy->anonymous;
+    char address[CONN_ADDR_MAX];
+    struct identity_facts facts;
 
-    if (a->p.has_auth_method) {
-        if (!hooks->auth) {
-            a->answer.reason = RC_BAD_AUTH_METHOD; /* [MQTT-4.12.0-1] */
-            return HOOK_DENY;
-        }
-        struct client_extra *x = client_extra(a->c);
-        if (!x->auth_method)
-            x->auth_method = str_dup(a->p.auth_method);
-        v = hooks->auth(hooks->arg, a->c, a->p.auth_method, a->p.auth_data, NULL, &a->answer);
-        if (v == HOOK_NEXT) {
-            a->answer.reason = RC_BAD_AUTH_METHOD;
-            return HOOK_DENY;
-        }
-        return v;
+    *verdict = otherwise ? SKEP_ALLOW : SKEP_DENY;
+    if (a->p.has_auth_method && !client_asks(c, SKEP_STAGE_AUTH)) {
+        a->reason = RC_BAD_AUTH_METHOD; /* [MQTT-4.12.0-1] */
+        *verdict = SKEP_DENY;
+        return NULL;
     }
-    if (hooks->connect)
-        v = hooks->connect(hooks->arg, a->c, &a->p, &a->answer);
-    if (v == HOOK_NEXT)
-        v = a->vouched || a->c->policy->anonymous ? HOOK_ALLOW : HOOK_DENY;
-    return v;
+    if (!a->p.has_auth_method && !client_asks(c, SKEP_STAGE_CONNECT))
+        return NULL;
+    facts_of(a, address, &facts);
+    if (!a->p.has_auth_method)
+        return ask_connect(client_host(c), &a->p, &facts, otherwise);
+    struct client_extra *x = client_extra(c);
+    if (!x->auth_method)
+        x->auth_method = str_dup(a->p.auth_method);
+    return ask_auth(client_host(c), &a->p, &facts, a->p.auth_method, a->p.auth_data, a->p.props);
 }
 
 /* -- CONNACK -- */
@@ -130,8 +135,11 @@ static uint16_t imposed_keep_alive(const struct attempt *a)
 
     if (l->server_keep_alive && a->p.version == MQTT_50)
         want = l->server_keep_alive;
-    if (l->keep_alive_max && (want == 0 || want > l->keep_alive_max))
-        want = l->keep_alive_max;
+    uint64_t most = host_client_quota(a->c->host, SKEP_QUOTA_KEEP_ALIVE_S);
+    if (l->keep_alive_max && l->keep_alive_max < most)
+        most = l->keep_alive_max;
+    if (most > 0 && most <= UINT16_MAX && (want == 0 || want > most))
+        want = (uint16_t)most;
     return want;
 }
 
@@ -174,7 +182,7 @@ static void connack_v5(const struct attempt *a, const struct session *s,
     if (a->p.has_auth_method) {                 /* [MQTT-4.12.0-5] */
         ack->has_auth_method = true;
         ack->auth_method = a->p.auth_method;
-        ack->auth_data = a->answer.auth_data;
+        ack->auth_data = host_auth_reply(c->host);
     }
 }
 
@@ -197,17 +205,21 @@ static void put_connack(const struct attempt *a, const struct session *s, bool p
 
 /* -- The session -- */
 
-static uint32_t capped(uint32_t value, uint32_t most)
+static uint32_t capped(uint32_t value, uint64_t most)
 {
-    return value < most ? value : most;
+    return value < most ? value : (uint32_t)most;
 }
 
 static void session_settings(struct attempt *a, struct session *s)
 {
     const struct limits *l = a->c->desk->w->limits;
 
+    const struct host_client *hc = a->c->host;
+
     s->version = a->p.version;
-    s->expiry = capped(a->p.session_expiry, l->session_expiry_max);
+    s->expiry = capped(capped(a->p.session_expiry, l->session_expiry_max),
+                       host_client_quota(hc, SKEP_QUOTA_SESSION_EXPIRY_S));
+    session_identify(s, hc && hc->who ? identity_ref(hc->who) : NULL);
     will_free(&s->will);
     if (a->p.has_will) {
         struct mqtt_will will = a->p.will;
@@ -222,6 +234,7 @@ static void session_settings(struct attempt *a, struct session *s)
         will.topic = (struct str){(char *)topic, mount + will.topic.len};
         will.delay = capped(will.delay, l->will_delay_max);
         will_set(s, &will, (struct str){(char *)props, len});
+        s->will->by = hc && hc->who ? identity_ref(hc->who) : NULL;
         free(props);
     }
 }
@@ -240,16 +253,6 @@ static void link_settings(struct attempt *a)
     c->keep_alive = imposed_keep_alive(a);
 }
 
-static void arm_keep_alive(struct client *c)
-{
-    struct wheel *wheel = loop_wheel(c->desk->loop);
-
-    if (c->keep_alive)
-        wheel_add(wheel, &c->timer, c->desk->w->now_ms + c->keep_alive * 1500ull);
-    else
-        wheel_cancel(wheel, &c->timer);
-}
-
 static void log_connected(const struct attempt *a, bool present)
 {
     char peer[CONN_ADDR_MAX];
@@ -265,7 +268,7 @@ static void log_connected(const struct attempt *a, bool present)
 static void go_live(struct client *c, struct session *s)
 {
     entrance_settled(c);
-    arm_keep_alive(c);
+    client_arm(c);
     COUNT(c->desk->w, connects);
     client_attach(c, s);
     sessions_attached(c->desk->w, s);
@@ -280,9 +283,11 @@ static void welcome(struct attempt *a, const struct claim *claim)
     session_settings(a, s);
     bool waits = sessions_record(c->desk->w, claim, s) > 0;
     struct mqtt_out out = client_answer(
-        c, CONNACK_ROOM + a->client_id.len + a->p.auth_method.len + a->answer.auth_data.len, waits);
+        c, CONNACK_ROOM + a->client_id.len + a->p.auth_method.len + host_auth_reply(c->host).len,
+        waits);
     put_connack(a, s, claim->present, &out);
     client_answer_done(c, &out, waits);
+    host_auth_end(c->host);
     log_connected(a, claim->present);
     if (waits) {
         c->extra->settling = s;
@@ -312,6 +317,17 @@ static void refuse_claim(struct client *c, enum claim_result result)
         client_end(c, RC_QUOTA_EXCEEDED, "too many sessions");
     else
         client_end(c, RC_SERVER_BUSY, "a newer connection has this client identifier");
+}
+
+/* The user name that a module, or the client itself, gave. */
+static void take_name(struct attempt *a)
+{
+    const struct host_client *hc = a->c->host;
+
+    if (!hc || !hc->who)
+        return;
+    a->username = hc->who->facts.username;
+    a->has_username = hc->who->facts.has_username;
 }
 
 static void assign_id(struct attempt *a)
@@ -356,6 +372,22 @@ static void unpark(struct client *c)
     client_extra_trim(c);
 }
 
+/* The session is ours.  False: what it is subscribed to is still being asked about. */
+static bool may_keep(struct attempt *a, const struct claim *claim)
+{
+    struct client *c = a->c;
+
+    if (!claim->present || claim->session->subs.count == 0 || !client_asks(c, SKEP_STAGE_SUBSCRIBE))
+        return true;
+    c->extra->settling = claim->session;
+    if (client_resume(c)) {
+        c->extra->settling = NULL;
+        return true;
+    }
+    park(a, CLIENT_CLAIMING, false);
+    return false;
+}
+
 static void claim_session(struct attempt *a)
 {
     struct client *c = a->c;
@@ -365,8 +397,6 @@ static void claim_session(struct attempt *a)
         client_end(c, RC_SERVER_UNAVAILABLE, "the disk takes no sessions at the moment");
         return;
     }
-    if (a->client_id.len == 0)
-        assign_id(a);
     *claim = (struct claim){.client_id = a->client_id,
                             .username = a->username,
                             .has_username = a->has_username,
@@ -382,6 +412,8 @@ static void claim_session(struct attempt *a)
         return;
     }
     atomic_fetch_sub(&c->pending, 1);
+    if (result == CLAIM_GRANTED && !may_keep(a, claim))
+        return;
     if (result == CLAIM_GRANTED)
         welcome(a, claim);
     else
@@ -391,28 +423,85 @@ static void claim_session(struct attempt *a)
 
 /* -- The course of an attempt -- */
 
-static void act_on(struct attempt *a, enum hook_verdict verdict)
+static void refuse(struct client *c, uint8_t reason, struct str text)
+{
+    client_redirect(c, client_reason(MQTT_CONNACK, reason), text, host_server_reference(c->host));
+    host_auth_end(c->host);
+}
+
+/* Who it is from now on.  A module may have given it another user name. */
+static void introduce(struct attempt *a)
 {
     struct client *c = a->c;
-    struct hook_answer *answer = &a->answer;
+    char address[CONN_ADDR_MAX];
+    struct identity_facts facts;
 
-    switch (verdict) {
-    case HOOK_ALLOW:
+    if (a->client_id.len == 0)
+        assign_id(a);
+    if (c->host && c->host->connecting) {
+        identity_unref(host_client_admit(c->host, a->client_id));
+    } else if (chain_now(c->policy->chain)->asks) {
+        facts_of(a, address, &facts);
+        host_client_introduce(client_host(c), &facts);
+    }
+    take_name(a);
+}
+
+static void will_answered(struct attempt *a, struct skep_request *r)
+{
+    if (r->verdict == SKEP_PENDING) {
+        park(a, CLIENT_DECIDING, false);
+        request_kept(r, a->packet, a->c->extra->connect);
+        return;
+    }
+    if (r->verdict == SKEP_ALLOW)
+        claim_session(a);
+    else
+        refuse(a->c, r->reason, r->text);
+    request_end(&r);
+}
+
+/* It may connect: may it leave that will? */
+static void admitted(struct attempt *a)
+{
+    const struct mqtt_will *will = &a->p.will;
+
+    introduce(a);
+    if (!a->p.has_will || !client_asks(a->c, SKEP_STAGE_WILL)) {
         claim_session(a);
         return;
-    case HOOK_PENDING:
+    }
+    will_answered(a, ask_will(client_host(a->c), &(struct asked_message){.topic = will->topic,
+                                                                         .payload = will->payload,
+                                                                         .props = will->props,
+                                                                         .expiry = will->expiry,
+                                                                         .qos = will->qos,
+                                                                         .retain = will->retain}));
+}
+
+/* Takes over r. */
+static void answered(struct attempt *a, struct skep_request *r)
+{
+    struct client *c = a->c;
+
+    switch (r->verdict) {
+    case SKEP_ALLOW:
+        request_end(&r);
+        admitted(a);
+        return;
+    case SKEP_PENDING:
         park(a, CLIENT_DECIDING, false);
+        request_kept(r, a->packet, c->extra->connect);
         return;
-    case HOOK_CONTINUE:
+    case SKEP_CONTINUE:
         park(a, CLIENT_DECIDING, true);
-        client_put_auth(c, RC_CONTINUE_AUTH, a->p.auth_method, answer->auth_data);
+        request_kept(r, a->packet, c->extra->connect);
+        request_end(&r);
+        client_put_auth(c, RC_CONTINUE_AUTH, a->p.auth_method, host_auth_reply(c->host));
         return;
-    case HOOK_DENY:
-    case HOOK_NEXT:
     default:
-        client_redirect(c, answer->reason ? answer->reason : RC_NOT_AUTHORIZED,
-                        answer->reason_string, answer->server_reference);
-        return;
+        refuse(c, r->reason, r->text);
+        request_end(&r);
     }
 }
 
@@ -458,7 +547,14 @@ void client_connect(struct client *c, const struct mqtt_frame *frame)
         client_end(c, (uint8_t)err, NULL);
         return;
     }
-    act_on(&a, decide(&a));
+    enum skep_verdict verdict;
+    struct skep_request *r = decide(&a, &verdict);
+    if (r)
+        answered(&a, r);
+    else if (verdict == SKEP_ALLOW)
+        admitted(&a);
+    else
+        refuse(c, a.reason, STR_NONE);
 }
 
 /* The attempt again, from the packet that was kept. */
@@ -474,6 +570,7 @@ static void attempt_again(struct client *c, struct attempt *a)
         a->client_id = (struct str){x->assigned_id, x->assigned_len};
         a->assigned = true;
     }
+    take_name(a);
 }
 
 /* The session is ours, or will not be. */
@@ -489,6 +586,8 @@ void client_claim_decided(struct client *c)
         return;
     }
     attempt_again(c, &a);
+    if (x->claim_result == CLAIM_GRANTED && !may_keep(&a, &x->claim))
+        return;
     if (x->claim_result == CLAIM_GRANTED)
         welcome(&a, &x->claim);
     else
@@ -505,16 +604,23 @@ void client_settled(struct client *c)
     unpark(c);
 }
 
-void client_decided(struct client *c, enum hook_verdict verdict, const struct hook_answer *answer)
+void client_connect_decided(struct client *c, struct skep_request *r)
 {
     struct attempt a;
 
-    desk_worker(c->desk);
-    if (c->reauth_asked)
-        client_reauth_decided(c, verdict, answer);
-    if (c->state != CLIENT_DECIDING)
-        return; /* it is being closed */
     attempt_again(c, &a);
-    a.answer = *answer;
-    act_on(&a, verdict);
+    if (r->stage == SKEP_STAGE_WILL)
+        will_answered(&a, r);
+    else
+        answered(&a, r);
+}
+
+void client_resumed(struct client *c)
+{
+    struct attempt a;
+
+    attempt_again(c, &a);
+    c->extra->settling = NULL;
+    welcome(&a, &c->extra->claim);
+    unpark(c);
 }

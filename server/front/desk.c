@@ -40,7 +40,7 @@ static void resume(struct client *c)
 {
     c->paused = false;
     c->heard_ms = c->desk->w->now_ms; /* its silence was our doing */
-    conn_resume(c->conn);
+    client_read_on(c);
 }
 
 static void on_tick(void *desk, struct wheel_timer *timer)
@@ -124,13 +124,11 @@ static void settle(struct loop_task *task, struct loop *l)
     d->parked.count = kept;
 }
 
-struct desk *desk_new(struct broker *broker, struct loop *loop, struct door *door,
-                      const struct hooks *hooks)
+struct desk *desk_new(struct broker *broker, struct loop *loop, struct door *door)
 {
     struct desk *d = xcalloc(1, sizeof *d);
 
     d->door = door;
-    d->hooks = hooks;
     d->loop = loop;
     d->w = worker_new(broker, loop_qsbr(loop), loop_index(loop));
     d->topic = xmalloc(TOPIC_ROOM);

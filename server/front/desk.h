@@ -13,7 +13,6 @@
 struct broker;
 struct client;
 struct door;
-struct hooks;
 struct host;
 struct server;
 
@@ -29,8 +28,7 @@ struct desk {
     struct loop *loop;
     struct worker *w;
     struct door *door;
-    const struct hooks *hooks;
-    struct host *host;  /* NULL in tests that have none */
+    struct host *host;
     uint32_t unflushed; /* bytes taken in since output was last flushed */
 
     struct client_list talking;   /* have control bytes to send */
@@ -46,8 +44,7 @@ struct desk {
 };
 
 /* The desk's loop must be open and not started. */
-struct desk *desk_new(struct broker *broker, struct loop *loop, struct door *door,
-                      const struct hooks *hooks);
+struct desk *desk_new(struct broker *broker, struct loop *loop, struct door *door);
 void desk_free(struct desk **desk);
 
 /* A loop's user data is the place where the server keeps its desk. */

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/limits.h"
 #include "front/client.h"
+#include "host/chain.h"
 #include "net/listen.h"
 
 /* FNV-1a: the store keeps it, so it must be the same in each process. */
@@ -17,7 +18,7 @@ static uint32_t realm_of(const char *mount_point)
     return hash | 1;
 }
 
-const struct policy *policy_new(const struct server_listener *conf)
+const struct policy *policy_new(struct host *host, const struct server_listener *conf)
 {
     struct policy *p = xcalloc(1, sizeof *p);
 
@@ -33,6 +34,7 @@ const struct policy *policy_new(const struct server_listener *conf)
         p->realm = realm_of(p->mount_point);
     }
     p->name = str_dup(str_of(conf->listen.name));
+    p->chain = chain_slot(host, p->name);
     return p;
 }
 

@@ -9,8 +9,10 @@
 
 #include "front/server.h"
 
+struct chain_slot;
 struct client;
 struct door;
+struct host;
 struct worker;
 
 /* Immutable and counted: a reload makes a new one, clients keep theirs. */
@@ -24,10 +26,11 @@ struct policy {
     uint16_t mount_len; /* 0: no mount point */
     uint32_t realm;     /* stands for the mount point where sessions are compared; 0: none */
     char *mount_point;
-    char *name; /* of the listener, for logs */
+    char *name;               /* of the listener, for logs */
+    struct chain_slot *chain; /* the modules that decide about its clients; the host's */
 };
 
-const struct policy *policy_new(const struct server_listener *conf);
+const struct policy *policy_new(struct host *host, const struct server_listener *conf);
 void policy_unref(const struct policy *policy); /* accepts NULL */
 
 /* The counts behind max_connections, max_pending_connects and connect_rate; one per server,

@@ -1,8 +1,11 @@
 /* AUTH and DISCONNECT from a client [MQTT 3.14, 3.15, 4.12]. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
 #include "core/session.h"
 #include "core/will.h"
 #include "front/client.h"
-#include "front/hooks.h"
 
 void client_disconnect(struct client *c, const struct mqtt_frame *frame)
 {
@@ -42,7 +45,7 @@ static bool auth_in_turn(const struct client *c, const struct mqtt_auth *p)
 {
     const char *method = c->extra ? c->extra->auth_method : NULL;
 
-    if (!method || !c->desk->hooks->auth || c->reauth_asked)
+    if (!method || c->reauth_asked)
         return false;
     if (p->has_method && !str_eq(p->method, str_of(method)))
         return false; /* [MQTT-4.12.0-7] [MQTT-4.12.1-1] */
@@ -51,12 +54,53 @@ static bool auth_in_turn(const struct client *c, const struct mqtt_auth *p)
     return p->reason == RC_REAUTH;
 }
 
-/* The exchange belongs to a hook: during CONNECT it ends in client_decided(), afterwards it
- * is a re-authentication that ends in AUTH 0x00 or DISCONNECT [MQTT-4.12.1-2]. */
+static void reauth_denied(struct client *c, const struct skep_request *r)
+{
+    client_redirect(c, client_reason(MQTT_DISCONNECT, r->reason), r->text,
+                    host_server_reference(c->host));
+    host_auth_end(c->host);
+}
+
+static void reauth_allowed(struct client *c)
+{
+    client_put_auth(c, RC_SUCCESS, str_of(c->extra->auth_method), host_auth_reply(c->host));
+    session_identify(c->session, host_client_admit(c->host, session_id(c->session)));
+    host_auth_end(c->host);
+    client_arm(c); /* a new expiry may have been set */
+}
+
+/* Of a re-authentication, which ends in AUTH 0x00 or DISCONNECT [MQTT-4.12.1-2]. */
+void client_auth_decided(struct client *c, struct skep_request *r)
+{
+    if (r->verdict == SKEP_PENDING)
+        return;
+    c->reauth_asked = false;
+    c->reauth = r->verdict == SKEP_CONTINUE;
+    if (r->verdict == SKEP_ALLOW)
+        reauth_allowed(c);
+    else if (r->verdict == SKEP_CONTINUE)
+        client_put_auth(c, RC_CONTINUE_AUTH, str_of(c->extra->auth_method),
+                        host_auth_reply(c->host));
+    else
+        reauth_denied(c, r);
+    request_end(&r);
+}
+
+/* The request has to wait, and the packet goes. */
+static void keep_auth(struct client *c, const struct mqtt_frame *frame, struct skep_request *r)
+{
+    char *copy = xmalloc(frame->body.len + 1);
+
+    memcpy(copy, frame->body.ptr, frame->body.len);
+    request_kept(r, frame->body, copy);
+    free(c->extra->auth);
+    c->extra->auth = copy;
+}
+
+/* The exchange belongs to a module: during CONNECT it ends in CONNACK, afterwards it is a
+ * re-authentication, during which the client goes on. */
 void client_auth(struct client *c, const struct mqtt_frame *frame)
 {
-    const struct hooks *hooks = c->desk->hooks;
-    struct hook_answer answer = {0};
     struct mqtt_auth p;
     int err = c->version == MQTT_50 ? mqtt_decode_auth(frame, &p) : RC_PROTOCOL_ERROR;
 
@@ -66,28 +110,14 @@ void client_auth(struct client *c, const struct mqtt_frame *frame)
         client_end(c, (uint8_t)err, NULL);
         return;
     }
-    c->reauth = c->reauth_asked = c->state == CLIENT_LIVE;
-    struct str method = str_of(c->extra->auth_method);
-    enum hook_verdict v = hooks->auth(hooks->arg, c, method, p.data, &p, &answer);
-    client_decided(c, v, &answer);
-}
-
-void client_reauth_decided(struct client *c, enum hook_verdict verdict,
-                           const struct hook_answer *answer)
-{
-    struct str method = str_of(c->extra->auth_method);
-    /* A reason for a CONNACK may not be one for a DISCONNECT. */
-    bool sayable = mqtt_reason_allowed(MQTT_DISCONNECT, answer->reason);
-
-    if (c->state != CLIENT_LIVE || verdict == HOOK_PENDING)
-        return;
-    c->reauth_asked = false;
-    c->reauth = verdict == HOOK_CONTINUE;
-    if (verdict == HOOK_ALLOW)
-        client_put_auth(c, RC_SUCCESS, method, answer->auth_data);
-    else if (verdict == HOOK_CONTINUE)
-        client_put_auth(c, RC_CONTINUE_AUTH, method, answer->auth_data);
+    bool live = c->state == CLIENT_LIVE;
+    c->reauth = c->reauth_asked = live;
+    struct skep_request *r =
+        ask_auth(client_host(c), NULL, NULL, str_of(c->extra->auth_method), p.data, p.props);
+    if (r->verdict == SKEP_PENDING)
+        keep_auth(c, frame, r);
+    if (live)
+        client_auth_decided(c, r);
     else
-        client_redirect(c, sayable && answer->reason ? answer->reason : RC_NOT_AUTHORIZED,
-                        answer->reason_string, answer->server_reference);
+        client_connect_decided(c, r);
 }

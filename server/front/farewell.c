@@ -123,10 +123,18 @@ void client_extra_trim(struct client *c)
     free(x->connect);
     x->connect = NULL;
     if (!x->aliases && !x->replays.first && !x->auth_method && x->tokens_ms == 0 && !x->settling &&
-        !client_parked(c)) {
+        !c->asking && !client_parked(c)) {
         free(x);
         c->extra = NULL;
     }
+}
+
+/* Who it was is of interest as long as its session or its will is: to modules. */
+static void keep_identity(struct client *c)
+{
+    if (c->session && (c->session->expiry > 0 || c->session->will) &&
+        host_has_modules(c->desk->host))
+        identity_unref(session_identity(c->session));
 }
 
 void client_closed(struct conn *conn, void *owner, enum conn_cause cause)
@@ -136,8 +144,10 @@ void client_closed(struct conn *conn, void *owner, enum conn_cause cause)
     struct worker *w = desk_worker(d);
 
     CHECK(c, CLIENT_MAGIC);
-    if (d->hooks->left)
-        d->hooks->left(d->hooks->arg, c);
+    keep_identity(c);
+    host_client_left(&c->host);
+    client_resume_drop(c);
+    client_asked_drop(c);
     log_debug("front", "connection closed: %s", conn_cause_text(cause));
     if (c->claiming && sessions_cancel(w, &c->extra->claim)) {
         c->claiming = false;

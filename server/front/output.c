@@ -3,6 +3,7 @@
  * Control packets of a turn collect in c->ctl and lead the write that ends the turn, in front
  * of what the session's queue has.  The link is core's way to the same socket. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "core/session.h"
@@ -46,6 +47,7 @@ void client_free(struct client *c)
     if (c->extra) {
         free(c->extra->connect);
         free(c->extra->auth_method);
+        free(c->extra->auth);
     }
     free(c->extra);
     free(c);
@@ -84,6 +86,43 @@ static void kick_arrived(struct client *c)
     client_end(c, reason, NULL);
 }
 
+struct kick {
+    struct loop_task task;
+    struct client *client;
+    char text[];
+};
+
+static void kick_with_text(struct loop_task *task, struct loop *l)
+{
+    struct kick *k = CONTAINER_OF(task, struct kick, task);
+    struct client *c = k->client;
+
+    CHECK(c, CLIENT_MAGIC);
+    desk_worker(c->desk);
+    if (!c->gone)
+        client_end(c, atomic_load(&c->kicked), k->text);
+    atomic_store(&c->kicked, 0);
+    free(k);
+    if (atomic_fetch_sub(&c->pending, 1) == 1 && c->gone)
+        client_free(c);
+}
+
+static void link_kick_text(struct link *link, uint8_t reason, const char *text)
+{
+    struct client *c = client_of(link);
+    size_t len = strlen(text);
+    uint8_t none = 0;
+
+    if (!atomic_compare_exchange_strong(&c->kicked, &none, reason))
+        return;
+    atomic_fetch_add(&c->pending, 1);
+    struct kick *k = xmalloc(sizeof *k + len + 1);
+    k->task = (struct loop_task){.run = kick_with_text};
+    k->client = c;
+    memcpy(k->text, text, len + 1);
+    loop_post(c->desk->loop, &k->task);
+}
+
 /* Any worker, session lock held, so the client cannot be freed meanwhile. */
 static void link_kick(struct link *link, uint8_t reason)
 {
@@ -96,7 +135,18 @@ static void link_kick(struct link *link, uint8_t reason)
     client_post(c, kick_arrived);
 }
 
-const struct link_ops client_link_ops = {.send = link_send, .kick = link_kick};
+/* Any worker, session lock held. */
+static struct skep_client *link_identify(struct link *link)
+{
+    return client_identity_new(client_of(link));
+}
+
+const struct link_ops client_link_ops = {
+    .send = link_send,
+    .kick = link_kick,
+    .kick_text = link_kick_text,
+    .identify = link_identify,
+};
 
 /* -- Output -- */
 
@@ -127,6 +177,11 @@ void client_out_done(struct client *c, const struct mqtt_out *out)
         conn_pause(c->conn);
 }
 
+bool client_output_crowded(const struct client *c)
+{
+    return c->ctl && c->ctl->len > CTL_HOLD;
+}
+
 void client_ctl_drop(struct client *c)
 {
     free(c->ctl);
@@ -138,11 +193,11 @@ static void ctl_taken(struct client *c, enum link_sent sent)
 {
     if (sent == LINK_BUSY)
         return;
-    bool held = c->ctl && c->ctl->len > CTL_HOLD;
+    bool held = client_output_crowded(c);
     client_ctl_drop(c);
     c->unacked = c->extra ? c->extra->park.all.pubacks : 0;
-    if (held && !c->paused && sent != LINK_FAILED)
-        conn_resume(c->conn);
+    if (held && sent != LINK_FAILED)
+        client_read_on(c);
 }
 
 static struct str ctl_of(const struct client *c)

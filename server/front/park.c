@@ -27,6 +27,11 @@ bool client_suback_parked(const struct client *c)
     return c->extra && c->extra->park.all.subacks > 0;
 }
 
+bool client_park_crowded(const struct client *c)
+{
+    return c->extra && c->extra->park.all.len > PARK_HOLD;
+}
+
 static struct mqtt_out park_out(struct client *c, size_t need)
 {
     struct park *p = &client_extra(c)->park;
@@ -122,7 +127,7 @@ static void put_first(struct client *c, struct park *p)
 bool client_park_release(struct client *c, uint64_t settled)
 {
     struct park *p = &c->extra->park;
-    bool held = p->all.len > PARK_HOLD;
+    bool held = client_park_crowded(c);
 
     while (p->first.lsn && p->first.lsn <= settled)
         put_first(c, p);
@@ -136,8 +141,8 @@ bool client_park_release(struct client *c, uint64_t settled)
     }
     if (c->state == CLIENT_SETTLING)
         client_settled(c);
-    else if (held && !c->paused && c->state == CLIENT_LIVE)
-        conn_resume(c->conn);
+    else if (held && c->state == CLIENT_LIVE)
+        client_read_on(c);
     client_replay_wake(c);
     return false;
 }

@@ -7,6 +7,7 @@
 #include "core/session.h"
 #include "front/client.h"
 #include "front/entrance.h"
+#include "host/guard.h"
 #include "mqtt/topic.h"
 
 /* -- Topic aliases [MQTT 3.3.2.3.4] -- */
@@ -99,28 +100,56 @@ static bool bucket_take(double *tokens, double rate, double elapsed_s, double co
     return *tokens >= 0;
 }
 
+struct rates {
+    double messages, bytes; /* a second; 0: no limit */
+};
+
+static double lower(uint64_t configured, uint64_t quota)
+{
+    if (quota == UINT64_MAX || (configured && configured < quota))
+        return (double)configured;
+    return quota ? (double)quota : 0.001; /* nothing at all: a message in many minutes */
+}
+
+static struct rates rates_of(const struct client *c)
+{
+    const struct limits *l = c->desk->w->limits;
+
+    return (struct rates){
+        .messages = lower(l->message_rate, host_client_quota(c->host, SKEP_QUOTA_MESSAGE_RATE)),
+        .bytes = lower(l->byte_rate, host_client_quota(c->host, SKEP_QUOTA_BYTE_RATE))};
+}
+
+static bool buckets_take(struct client *c, const struct rates *r, double messages, double bytes)
+{
+    struct client_extra *x = c->extra;
+    uint64_t now = c->desk->w->now_ms;
+    double elapsed = (double)(now - x->tokens_ms) / 1000.0;
+    bool within = true;
+
+    x->tokens_ms = now;
+    if (r->messages > 0)
+        within &= bucket_take(&x->message_tokens, r->messages, elapsed, messages);
+    if (r->bytes > 0)
+        within &= bucket_take(&x->byte_tokens, r->bytes, elapsed, bytes);
+    return within;
+}
+
 /* The message in hand is always taken; what exceeds the rate is made up for by a pause. */
 static void meter(struct client *c, size_t bytes)
 {
     const struct limits *l = c->desk->w->limits;
-    uint64_t now = c->desk->w->now_ms;
-    bool within = true;
 
-    if (!l->message_rate && !l->byte_rate)
+    if (LIKELY(!l->message_rate && !l->byte_rate && !(c->host && c->host->quotas)))
         return;
+    struct rates rates = rates_of(c);
     struct client_extra *x = client_extra(c);
     if (x->tokens_ms == 0) {
-        x->tokens_ms = now;
-        x->message_tokens = l->message_rate;
-        x->byte_tokens = (double)l->byte_rate;
+        x->tokens_ms = c->desk->w->now_ms;
+        x->message_tokens = rates.messages;
+        x->byte_tokens = rates.bytes;
     }
-    double elapsed = (double)(now - x->tokens_ms) / 1000.0;
-    x->tokens_ms = now;
-    if (l->message_rate)
-        within &= bucket_take(&x->message_tokens, l->message_rate, elapsed, 1);
-    if (l->byte_rate)
-        within &= bucket_take(&x->byte_tokens, (double)l->byte_rate, elapsed, (double)bytes);
-    if (within)
+    if (buckets_take(c, &rates, 1, (double)bytes))
         return;
     if (l->rate_excess == RATE_CLOSE)
         client_end(c, RC_MESSAGE_RATE, NULL);
@@ -130,19 +159,9 @@ static void meter(struct client *c, size_t bytes)
 
 bool client_rate_recovered(struct client *c)
 {
-    const struct limits *l = c->desk->w->limits;
-    struct client_extra *x = c->extra;
+    struct rates rates = rates_of(c);
 
-    if (!x || x->tokens_ms == 0)
-        return true;
-    double elapsed = (double)(c->desk->w->now_ms - x->tokens_ms) / 1000.0;
-    x->tokens_ms = c->desk->w->now_ms;
-    bool ok = true;
-    if (l->message_rate)
-        ok &= bucket_take(&x->message_tokens, l->message_rate, elapsed, 0);
-    if (l->byte_rate)
-        ok &= bucket_take(&x->byte_tokens, (double)l->byte_rate, elapsed, 0);
-    return ok;
+    return !c->extra || c->extra->tokens_ms == 0 || buckets_take(c, &rates, 0, 0);
 }
 
 /* -- Routing -- */
@@ -158,13 +177,20 @@ static struct str mounted(struct client *c, struct str topic)
     return (struct str){(char *)c->desk->topic, policy->mount_len + topic.len};
 }
 
-/* Returns the reason code for the publisher. */
-static uint8_t route(struct client *c, const struct mqtt_publish *p, struct routed *routed)
+static bool is_system(struct str topic)
+{
+    return topic.ptr[0] == '$' && str_starts(topic, STR("$SYS/"));
+}
+
+/* r: what the modules made of it, NULL: nobody was asked.  Returns the reason code for the
+ * publisher. */
+static uint8_t route(struct client *c, const struct mqtt_publish *p, struct skep_request *r,
+                     struct routed *routed)
 {
     struct worker *w = c->desk->w;
     struct session *s = c->session;
 
-    if (p->topic.ptr[0] == '$' && str_starts(p->topic, STR("$SYS/"))) {
+    if (UNLIKELY(is_system(p->topic))) {
         COUNT_N(w, refused_not_authorized, 1);
         router_count_received(w, p->qos);
         *routed = (struct routed){0};
@@ -184,20 +210,31 @@ static uint8_t route(struct client *c, const struct mqtt_publish *p, struct rout
         .packet_id = p->qos == 2 ? p->packet_id : 0,
         .refusable = c->version == MQTT_50,
     };
-    router_publish(w, &pub, routed);
+    if (!r || request_is_plain(r))
+        router_publish(w, &pub, routed);
+    else
+        guard_route(r, w, &pub, c->policy->mount_len, routed);
+    if (routed->denied)
+        return routed->denied;
     if (routed->memory || routed->store || routed->retain_refused ||
         (routed->full > 0 && routed->full == routed->targets))
         return RC_QUOTA_EXCEEDED;
+    if (r && r->verdict == SKEP_DROP)
+        return RC_SUCCESS;
     return routed->targets ? RC_SUCCESS : RC_NO_SUBSCRIBERS;
 }
 
-static void put_ack(struct client *c, uint8_t type, uint16_t packet_id, uint8_t reason, bool waits)
+static void put_ack(struct client *c, uint8_t type, uint16_t packet_id, uint8_t reason,
+                    struct str text, bool waits)
 {
-    struct mqtt_out out = client_answer(c, 8, waits);
+    text = client_reason_string(c, type, text);
+    struct mqtt_out out = client_answer(c, 16 + text.len, waits);
 
     if (c->version != MQTT_50)
         reason = 0;
-    mqtt_put_ack(&out, type, c->version, packet_id, reason, STR_NONE, c->link.maximum_packet);
+    else if (reason >= 0x80)
+        reason = client_reason(type, reason);
+    mqtt_put_ack(&out, type, c->version, packet_id, reason, text, c->link.maximum_packet);
     client_answer_done(c, &out, waits);
 }
 
@@ -213,28 +250,99 @@ static bool write_received(struct client *c, uint16_t packet_id, bool added,
     return routed->written || !right;
 }
 
-static void publish_qos2(struct client *c, const struct mqtt_publish *p, struct routed *routed)
+/* True: it came before, and its PUBREC goes out again [MQTT-4.3.3-10]. */
+static bool repeated_qos2(struct client *c, const struct mqtt_publish *p)
+{
+    const struct session *s = c->session;
+
+    if (!s->received || !idset_has(s->received, p->packet_id))
+        return false;
+    put_ack(c, MQTT_PUBREC, p->packet_id, 0, STR_NONE, false);
+    return true;
+}
+
+static void publish_qos2(struct client *c, const struct mqtt_publish *p, struct skep_request *r,
+                         struct routed *routed)
 {
     struct session *s = c->session;
 
     if (!s->received)
         s->received = xcalloc(1, sizeof *s->received);
-    if (idset_has(s->received, p->packet_id)) { /* [MQTT-4.3.3-10] */
-        put_ack(c, MQTT_PUBREC, p->packet_id, 0, false);
-        return;
-    }
-    uint8_t reason = route(c, p, routed);
+    uint8_t reason = route(c, p, r, routed);
     bool added = reason < 0x80 || c->version != MQTT_50;
     if (added)
         idset_add(s->received, p->packet_id);
     bool waits = write_received(c, p->packet_id, added, routed);
-    put_ack(c, MQTT_PUBREC, p->packet_id, reason, waits); /* [MQTT-4.3.3-8] [MQTT-4.3.3-9] */
+    /* [MQTT-4.3.3-8] [MQTT-4.3.3-9] */
+    put_ack(c, MQTT_PUBREC, p->packet_id, reason, r ? r->text : STR_NONE, waits);
+}
+
+/* It was decided, or nobody had to be asked. */
+static void take(struct client *c, const struct mqtt_publish *p, struct skep_request *r,
+                 size_t bytes)
+{
+    struct routed routed = {0};
+
+    if (p->qos == 0) {
+        route(c, p, r, &routed);
+    } else if (p->qos == 1) {
+        c->unacked++;
+        uint8_t reason = route(c, p, r, &routed);
+        put_ack(c, MQTT_PUBACK, p->packet_id, reason, r ? r->text : STR_NONE, routed.written);
+    } else {
+        publish_qos2(c, p, r, &routed);
+    }
+    meter(c, bytes);
+    if (UNLIKELY(atomic_load_explicit(&c->desk->w->broker->pressure, memory_order_relaxed) ||
+                 (routed.written && desk_store_behind(c->desk))))
+        client_hold(c);
+}
+
+/* -- Modules -- */
+
+/* As far as r has come: on to what becomes of the message, to its taking, or it waits. */
+static void go_on(struct client *c, const struct mqtt_frame *frame, const struct mqtt_publish *p,
+                  struct skep_request *r)
+{
+    if (r->verdict == SKEP_ALLOW && r->stage == SKEP_STAGE_PUBLISH &&
+        client_asks(c, SKEP_STAGE_MESSAGE))
+        ask_message(r);
+    if (UNLIKELY(r->verdict == SKEP_PENDING)) {
+        client_ask_later(c, frame, r);
+        return;
+    }
+    take(c, p, r, frame->size);
+    request_end(&r);
+    client_asked_over(c);
+}
+
+static void ask(struct client *c, const struct mqtt_frame *frame, const struct mqtt_publish *p)
+{
+    go_on(c, frame, p,
+          ask_publish(client_host(c), &(struct asked_message){.topic = p->topic,
+                                                              .payload = p->payload,
+                                                              .props = p->props,
+                                                              .props_plain = p->props_plain,
+                                                              .expiry = p->expiry,
+                                                              .qos = p->qos,
+                                                              .retain = p->retain}));
+}
+
+void client_publish_decided(struct client *c, struct skep_request *r)
+{
+    const struct mqtt_frame frame = c->extra->asked.frame;
+    struct mqtt_publish p;
+    int err = mqtt_decode_publish(&frame, c->version, false, &p);
+
+    if (!err)
+        err = check_topic(c, &p); /* finds its alias again */
+    ASSERT(err == 0);
+    go_on(c, &frame, &p, r);
 }
 
 void client_publish(struct client *c, const struct mqtt_frame *frame)
 {
     struct mqtt_publish p;
-    struct routed routed = {0};
     int err = mqtt_decode_publish(frame, c->version, false, &p);
 
     if (LIKELY(!err) && UNLIKELY((err = check_publish(c, &p)) != 0)) {
@@ -245,17 +353,12 @@ void client_publish(struct client *c, const struct mqtt_frame *frame)
         client_end(c, (uint8_t)err, NULL);
         return;
     }
-    if (p.qos == 0) {
-        route(c, &p, &routed);
-    } else if (p.qos == 1) {
-        c->unacked++;
-        uint8_t reason = route(c, &p, &routed);
-        put_ack(c, MQTT_PUBACK, p.packet_id, reason, routed.written);
-    } else {
-        publish_qos2(c, &p, &routed);
+    if (p.qos == 2 && repeated_qos2(c, &p)) {
+        meter(c, frame->size);
+        return;
     }
-    meter(c, frame->size);
-    if (UNLIKELY(atomic_load_explicit(&c->desk->w->broker->pressure, memory_order_relaxed) ||
-                 (routed.written && desk_store_behind(c->desk))))
-        client_hold(c);
+    if (UNLIKELY(client_asks_publish(c)) && !is_system(p.topic))
+        ask(c, frame, &p);
+    else
+        take(c, &p, NULL, frame->size);
 }

@@ -22,7 +22,6 @@
 #include "front/desk.h"
 #include "front/entrance.h"
 #include "front/figures.h"
-#include "front/hooks.h"
 #include "front/reader.h"
 #include "front/storage.h"
 #include "front/sys.h"
@@ -41,7 +40,6 @@ struct server {
     struct reader *reader;
     struct qsbr_slot slot; /* the main thread's; offline but while it changes things */
     struct door door;
-    struct hooks hooks;
     unsigned threads;
     struct loop **loops;
     struct desk **desks;
@@ -132,7 +130,7 @@ static struct entrance *entrance_open(struct server *s, const struct server_list
     e->door = &s->door;
     e->name = str_dup(str_of(listen.name));
     e->address = str_dup(str_of(listen.address));
-    atomic_init(&e->policy, policy_new(conf));
+    atomic_init(&e->policy, policy_new(s->host, conf));
     listen.handler = &client_handler;
     listen.user = e;
     listen.replaces = replaces ? replaces->listener : NULL;
@@ -196,7 +194,7 @@ static int desks_open(struct server *s, char *why, size_t why_size)
             snprintf(why, why_size, "event loop %u: %s", i, strerror(errno));
             return err;
         }
-        s->desks[i] = desk_new(s->broker, s->loops[i], &s->door, &s->hooks);
+        s->desks[i] = desk_new(s->broker, s->loops[i], &s->door);
     }
     return 0;
 }
@@ -333,7 +331,7 @@ static void entrance_update(struct server *s, struct entrance *e, const struct s
     char why[256];
 
     ASSERT(e != NULL);
-    const struct policy *old = atomic_exchange(&e->policy, policy_new(l));
+    const struct policy *old = atomic_exchange(&e->policy, policy_new(s->host, l));
 
     qsbr_retire(&s->slot, (void *)old, (qsbr_free_fn *)policy_unref);
     listener_set_limits(e->listener, &l->listen);

@@ -78,19 +78,19 @@ static unsigned options_of(const struct client *c, const struct mqtt_subscriptio
 }
 
 /* Adds one subscription; the SUBACK code. */
-static uint8_t subscribe_one(struct client *c, const struct mqtt_subscription *sub, uint32_t id)
+static uint8_t subscribe_one(struct client *c, const struct mqtt_subscription *sub, uint8_t qos,
+                             uint32_t id)
 {
-    const struct limits *l = c->desk->w->limits;
-    uint8_t qos = sub->qos < l->maximum_qos ? sub->qos : l->maximum_qos; /* [MQTT-3.2.2-10] */
     struct subscribe_request r = {
         .filter = mounted(c, sub->filter),
         .options = qos | options_of(c, sub),
         .id = id,
         .retain_handling = sub->retain_handling,
+        .most = host_client_quota(c->host, SKEP_QUOTA_SUBSCRIPTIONS),
     };
     bool existed;
 
-    if (journal_refusing(c->desk->w) && session_stored(c->session))
+    if (r.most == 0 || (journal_refusing(c->desk->w) && session_stored(c->session)))
         return RC_QUOTA_EXCEEDED; /* the disk could not keep it */
     if (session_subscribe(c->desk->w, c->session, &r, &existed) < 0)
         return RC_QUOTA_EXCEEDED;
@@ -132,23 +132,132 @@ static uint8_t *codes_room(uint8_t *stack, uint32_t count)
     return count <= CODES_ON_STACK ? stack : xmalloc(count);
 }
 
-/* False: the client was ended. */
-static bool subscribe_all(struct client *c, struct mqtt_subscribe *packet, uint8_t *codes)
+/* Looks at every filter; codes[i] is 0, or the reason it is refused with.  False: the client was
+ * ended. */
+static bool check_all(struct client *c, struct mqtt_subscribe packet, uint8_t *codes)
 {
     struct mqtt_subscription sub;
     bool fatal;
 
-    for (uint32_t i = 0; mqtt_subscribe_next(packet, &sub); i++) {
+    for (uint32_t i = 0; mqtt_subscribe_next(&packet, &sub); i++) {
         codes[i] = check_filter(c, &sub, &fatal);
         /* 3.1 cannot be told of a failure [MQTT-V31-9]. */
         if (fatal || (codes[i] && c->version == MQTT_31)) {
             client_end(c, codes[i], NULL);
             return false;
         }
-        if (codes[i] == 0)
-            codes[i] = subscribe_one(c, &sub, packet->subscription_id);
     }
     return true;
+}
+
+/* granted: the QoS that is left of what was asked for; NULL: all of it. */
+static void subscribe_all(struct client *c, struct mqtt_subscribe packet, uint8_t *codes,
+                          const uint8_t *granted)
+{
+    uint8_t most = c->desk->w->limits->maximum_qos; /* [MQTT-3.2.2-10] */
+    struct mqtt_subscription sub;
+
+    for (uint32_t i = 0; mqtt_subscribe_next(&packet, &sub); i++) {
+        uint8_t qos = granted && granted[i] < sub.qos ? granted[i] : sub.qos;
+        if (codes[i] == 0)
+            codes[i] = subscribe_one(c, &sub, qos < most ? qos : most, packet.subscription_id);
+    }
+    answer(c, MQTT_SUBACK, packet.packet_id, codes, packet.count); /* [MQTT-3.8.4-1] */
+}
+
+/* -- Modules: each filter is asked about in turn, and then all is done at once -- */
+
+static void take_answer(struct client *c, struct asked *a, uint32_t i, struct skep_request *r)
+{
+    if (r->verdict == SKEP_ALLOW)
+        a->granted[i] = r->granted;
+    else
+        a->codes[i] = client_reason(MQTT_SUBACK, r->reason);
+    request_end(&r);
+}
+
+static struct skep_request *ask_one(struct client *c, const struct mqtt_subscribe *packet,
+                                    const struct mqtt_subscription *sub)
+{
+    struct str group = STR_NONE, filter = sub->filter;
+
+    topic_share_split(sub->filter, &group, &filter);
+    return ask_subscribe(client_host(c), filter, group, sub->qos, packet->props, false);
+}
+
+/* From filter a->at on.  False: one has to wait. */
+static bool ask_rest(struct client *c, const struct mqtt_frame *frame, struct mqtt_subscribe packet)
+{
+    struct asked *a = &c->extra->asked;
+    struct mqtt_subscription sub;
+
+    for (uint32_t i = 0; mqtt_subscribe_next(&packet, &sub); i++) {
+        if (i < a->at || a->codes[i] != 0)
+            continue;
+        struct skep_request *r = ask_one(c, &packet, &sub);
+        if (r->verdict == SKEP_PENDING) {
+            a->at = i;
+            client_ask_later(c, frame, r);
+            return false;
+        }
+        take_answer(c, a, i, r);
+    }
+    return true;
+}
+
+/* 3.1 has no code for a refusal [MQTT-V31-9]. */
+static bool refused_in_v31(const struct client *c, const uint8_t *codes, uint32_t count)
+{
+    for (uint32_t i = 0; c->version == MQTT_31 && i < count; i++) {
+        if (codes[i])
+            return true;
+    }
+    return false;
+}
+
+static void asked_all(struct client *c, const struct mqtt_subscribe *packet)
+{
+    struct asked *a = &c->extra->asked;
+    uint8_t *codes = a->codes, *granted = a->granted;
+
+    a->codes = a->granted = NULL;
+    if (refused_in_v31(c, codes, packet->count))
+        client_end(c, RC_NOT_AUTHORIZED, NULL);
+    else
+        subscribe_all(c, *packet, codes, granted);
+    free(codes);
+    free(granted);
+    client_asked_over(c);
+}
+
+static void ask(struct client *c, const struct mqtt_frame *frame,
+                const struct mqtt_subscribe *packet)
+{
+    struct asked *a = &client_extra(c)->asked;
+
+    a->codes = xcalloc(packet->count, 1);
+    a->granted = xcalloc(packet->count, 1);
+    a->at = 0;
+    if (!check_all(c, *packet, a->codes)) {
+        free(a->codes);
+        free(a->granted);
+        a->codes = a->granted = NULL;
+    } else if (ask_rest(c, frame, *packet)) {
+        asked_all(c, packet);
+    }
+}
+
+void client_subscribe_decided(struct client *c, struct skep_request *r)
+{
+    const struct mqtt_frame frame = c->extra->asked.frame;
+    struct mqtt_subscribe packet;
+    int err = mqtt_decode_subscribe(&frame, c->version, &packet);
+    struct asked *a = &c->extra->asked;
+
+    ASSERT(err == 0);
+    take_answer(c, a, a->at++, r);
+    if (ask_rest(c, &frame, packet))
+        asked_all(c, &packet);
 }
 
 void client_subscribe(struct client *c, const struct mqtt_frame *frame)
@@ -163,9 +272,13 @@ void client_subscribe(struct client *c, const struct mqtt_frame *frame)
         client_end(c, (uint8_t)err, NULL);
         return;
     }
+    if (client_asks(c, SKEP_STAGE_SUBSCRIBE)) {
+        ask(c, frame, &packet);
+        return;
+    }
     uint8_t *codes = codes_room(stack, packet.count);
-    if (subscribe_all(c, &packet, codes))
-        answer(c, MQTT_SUBACK, packet.packet_id, codes, packet.count); /* [MQTT-3.8.4-1] */
+    if (check_all(c, packet, codes))
+        subscribe_all(c, packet, codes, NULL);
     if (codes != stack)
         free(codes);
 }

@@ -17,6 +17,7 @@
 #include "core/sessions.h"
 #include "front/client.h"
 #include "front/desk.h"
+#include "host/decide.h"
 #include "store/store.h"
 
 enum { TICK_MS = 250, LOADS = 3, TRIM_CLIENTS = 1000 };
@@ -153,7 +154,7 @@ static void put(struct sys *sys, const char *topic, const char *value)
         .expiry = UINT32_MAX,
     };
 
-    router_publish(sys->desk->w, &p, &routed);
+    host_publish(sys->desk->host, sys->desk->w, &p, &routed);
 }
 
 static void put_number(struct sys *sys, const char *topic, uint64_t value)

@@ -8,6 +8,7 @@
 #include "core/router.h"
 #include "core/session.h"
 #include "host/consumer.h"
+#include "host/decide.h"
 #include "host/packing.h"
 #include "host/traffic.h"
 #include "mqtt/encode.h"
@@ -101,8 +102,8 @@ static uint8_t route(struct host_place *place, struct sending *out, bool *writte
         p->origin = session_written(w, s) ? s->serial : 0;
         p->packet_id = out->once;
     }
-    router_publish(w, p, &routed);
-    reason = reason_of(&routed);
+    host_publish(place->host, w, p, &routed);
+    reason = routed.denied ? routed.denied : reason_of(&routed);
     if (out->once && s)
         *written = hold(w, s, out->once, reason, &routed);
     else
@@ -274,7 +275,7 @@ int skep_publish(struct skep_module *m, const struct skep_message *message,
         return SKEP_E_INVALID;
     if (as && (here != as->place || as->state != CONSUMER_LIVE || as->close_asked))
         return SKEP_E_STATE;
-    if (!here || !here->worker || here->within > 0 || here->delivering ||
+    if (!here || !here->worker || here->within > 0 ||
         here->traffic->queue.first)
         return publish_later(m, &known, as, done, arg);
     if (here->traffic->ended)

@@ -4,6 +4,31 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "host/guard.h"
+
+bool instance_has(const struct skep_module *m, enum skep_stage stage)
+{
+    const struct skep_descriptor *d = m->d;
+
+    switch (stage) {
+    case SKEP_STAGE_CONNECT:
+        return d->on_connect;
+    case SKEP_STAGE_AUTH:
+        return d->on_auth;
+    case SKEP_STAGE_SUBSCRIBE:
+        return d->on_subscribe;
+    case SKEP_STAGE_PUBLISH:
+        return d->on_publish;
+    case SKEP_STAGE_WILL:
+        return d->on_will || d->on_publish;
+    case SKEP_STAGE_DELIVER:
+        return d->on_deliver;
+    case SKEP_STAGE_MESSAGE:
+        return d->on_message;
+    default:
+        return false;
+    }
+}
 
 static size_t stage_fill(struct skep_module **at, struct skep_module *const *modules, size_t count,
                          enum skep_stage stage)
@@ -79,5 +104,17 @@ void chain_swap(struct host *h, struct chain_slot *slot, struct chain *chain)
 
     chain->number = old->number + 1;
     old = atomic_exchange(&slot->chain, chain);
+    guard_chains(h);
     qsbr_retire(&h->main_slot, old, free);
+}
+
+void chains_free(struct host *h)
+{
+    while (h->chains) {
+        struct chain_slot *slot = h->chains;
+        h->chains = slot->next;
+        free(atomic_load(&slot->chain));
+        free(slot->listener);
+        free(slot);
+    }
 }

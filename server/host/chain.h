@@ -37,6 +37,9 @@ static inline const struct chain *chain_now(const struct chain_slot *slot)
     return atomic_load_explicit(&slot->chain, memory_order_acquire);
 }
 
+/* At the end of the host. */
+void chains_free(struct host *h);
+
 /* Main thread: modules in their order.  acl_allow decides about deliveries as well if one of those
  * with an on_deliver also decides about publish or subscribe (an access list); mere filters of
  * deliveries stop what they deny. */

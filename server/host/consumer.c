@@ -30,7 +30,7 @@ void consumer_wake(struct skep_consumer *c)
 
 bool consumer_usable(const struct skep_consumer *c)
 {
-    return host_here == c->place && c->place->within == 0 && !c->place->delivering;
+    return host_here == c->place && c->place->within == 0;
 }
 
 /* -- Its memory -- */

@@ -10,8 +10,8 @@
  *     request_end(&r);
  *
  * What r points to (the packet) must live until the call returns, or until the request ends if
- * it is pending.  verdict is SKEP_ALLOW, SKEP_DENY or SKEP_PENDING; also SKEP_NEXT of a CONNECT
- * (nobody had an opinion), SKEP_CONTINUE of an AUTH, SKEP_DROP of a publication.
+ * it is pending.  verdict is SKEP_ALLOW, SKEP_DENY or SKEP_PENDING; also SKEP_CONTINUE of an AUTH
+ * and SKEP_DROP of a publication.
  *
  * Everything here runs on the client's loop, but for guard.h's
  * part. */
@@ -79,21 +79,30 @@ static inline bool host_asks(const struct chain_slot *chain, const struct host_c
 
 /* -- CONNECT and AUTH -- */
 
-/* facts: as far as they are known; the modules may add to them. */
+/* facts: as far as they are known; the modules may add to them.  otherwise: whether it is let in
+ * when nobody has an opinion. */
 struct skep_request *ask_connect(struct host_client *hc, const struct mqtt_connect *packet,
-                                 const struct identity_facts *facts);
+                                 const struct identity_facts *facts, bool otherwise);
 
 /* One step of an exchange: of a CONNECT (packet and facts as above), or of an AUTH after it or in
  * a re-authentication (packet and facts NULL; props is its block). */
 struct skep_request *ask_auth(struct host_client *hc, const struct mqtt_connect *packet,
                               const struct identity_facts *facts, struct str method,
-                              struct str data, struct str props, bool reauth);
-/* The exchange is over: its state is dropped. */
+                              struct str data, struct str props);
+/* Data for the client's AUTH or CONNACK; where else a client that was denied may go.  Until
+ * host_auth_end(). */
+struct str host_auth_reply(const struct host_client *hc);
+struct str host_server_reference(const struct host_client *hc);
+
+/* The CONNECT or re-authentication is over, and what was kept for it goes.  NULL is fine. */
 void host_auth_end(struct host_client *hc);
 
-/* CONNECT was allowed, or a re-authentication: the description is final.  A reference; who the
- * client is from now on. */
-struct skep_client *host_client_admit(struct host_client *hc);
+/* CONNECT was allowed, or a re-authentication: the description is final, with that client id.  A
+ * reference; who the client is from now on.  Before host_auth_end(). */
+struct skep_client *host_client_admit(struct host_client *hc, struct str id);
+
+/* Nobody is asked about CONNECT: the client is as the facts say. */
+void host_client_introduce(struct host_client *hc, const struct identity_facts *facts);
 
 /* Limits that modules set with SKEP_QUOTA_*; UINT64_MAX: none.  hc may be NULL. */
 uint64_t host_client_quota(const struct host_client *hc, enum skep_quota quota);
@@ -122,7 +131,14 @@ void request_end(struct skep_request **r);
 
 /* -- For messages of modules and the broker itself: nobody is asked whether, but on_message of
  * those that want it may change them.  Instead of router_publish().  On a loop. -- */
-void host_publish(struct host *h, struct publication *p, struct routed *out);
+void host_publish(struct host *h, struct worker *w, struct publication *p, struct routed *out);
+
+static inline bool host_asks_publish(const struct chain_slot *chain, const struct host_client *hc)
+{
+    const unsigned stages = 1u << SKEP_STAGE_PUBLISH | 1u << SKEP_STAGE_MESSAGE;
+
+    return (chain_now(chain)->asks & stages) || (hc && hc->has_rules);
+}
 
 static inline bool host_asks(const struct chain_slot *chain, const struct host_client *hc,
                              enum skep_stage stage)

@@ -6,8 +6,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "core/worker.h"
-#include "host/chain.h"
 #include "host/crash.h"
+#include "host/decide.h"
+#include "host/guard.h"
 #include "host/life.h"
 #include "host/services.h"
 #include "host/traffic.h"
@@ -40,9 +41,12 @@ struct host *host_new(struct broker *broker, struct loop *const *loops,
         (struct host_place){.host = h, .loop = h->management, .index = HOST_MANAGEMENT};
     qsbr_join(&h->main_slot);
     qsbr_offline(&h->main_slot);
+    h->nowhere = chain_slot(h, "");
+    host_on_leave(h, host_forget_slots);
     services_open(h);
     traffic_open(h);
     life_open(h);
+    guard_open(h);
     return h;
 }
 
@@ -91,17 +95,6 @@ bool host_has_modules(const struct host *h)
     return atomic_load(&h->roll)->count > 0;
 }
 
-static void slots_free(struct host *h)
-{
-    while (h->chains) {
-        struct chain_slot *slot = h->chains;
-        h->chains = slot->next;
-        free(atomic_load(&slot->chain));
-        free(slot->listener);
-        free(slot);
-    }
-}
-
 void host_free(struct host **host)
 {
     struct host *h = *host;
@@ -112,9 +105,11 @@ void host_free(struct host **host)
     life_close(h);
     services_close(h);
     traffic_close(h);
-    slots_free(h);
+    chains_free(h);
     qsbr_online(&h->main_slot);
     qsbr_leave(&h->main_slot);
+    for (unsigned i = 0; i <= h->loop_count; i++)
+        request_spares_free(&h->places[i]);
     free(h->places);
     free(h->data_dir);
     free(h);

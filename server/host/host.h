@@ -51,7 +51,6 @@ struct host_place {
     const char *hook;
     struct skep_request *spare_requests; /* host/request.h */
     struct host_client *clients;         /* host/decide.h */
-    bool delivering; /* on_deliver runs, under a session's lock: most of the SDK is out of reach */
 };
 
 /* A loop lets go of what it holds of a module that was stopped: timers, watches, slots, ... */
@@ -62,11 +61,13 @@ struct host {
     unsigned loop_count;
     struct host_place *places; /* loop_count of them, then the management loop's */
     struct loop *management;
-    char *data_dir;            /* absolute; NULL: nowhere (tests) */
-    _Atomic uint64_t events;   /* kinds (1 << SKEP_EVENT_*) that somebody wants */
-    _Atomic uint32_t verdicts; /* generation of remembered verdicts: older ones are void */
-    struct chain_slot *chains; /* never shrinks */
+    char *data_dir;             /* absolute; NULL: nowhere (tests) */
+    _Atomic uint64_t events;    /* kinds (1 << SKEP_EVENT_*) that somebody wants */
+    _Atomic uint32_t verdicts;  /* generation of remembered verdicts: older ones are void */
+    struct chain_slot *chains;  /* never shrinks */
+    struct chain_slot *nowhere; /* of those who came through no listener that still is */
     struct lock chains_lock;
+    _Atomic bool receive_rules;  /* a client has, or had, rules about what it may receive */
     _Atomic(struct roll *) roll; /* all instances in force; see instance.h */
     _Atomic unsigned next_loop;  /* for SKEP_ANY_LOOP */
     bool serving;                /* the clients' loops run.  Main thread */

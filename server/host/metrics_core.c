@@ -48,6 +48,7 @@ static const struct ledger_row rows[] = {
     ROW(accepted, "messages_accepted", "", "Messages accepted")
     ROW(accepted_unmatched, "messages_unmatched", "",
         "Messages accepted that nobody was subscribed to")
+    ROW(accepted_dropped, "messages_dropped_by_modules", "", "Messages accepted that a module dropped")
     LEDGER_REFUSALS(REFUSAL_ROW)
     ROW(routed, "messages_routed", "", "Messages times their receivers")
     ROW(delivered_qos0, "messages_delivered", "qos=\"0\"",

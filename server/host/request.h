@@ -36,45 +36,61 @@ struct message_copy {
 
 struct skep_request {
     unsigned magic;
+
+    /* Zero when a request begins. */
     uint8_t stage, verdict;
-    uint8_t reason; /* of a denial; 0x80 and above */
-    uint8_t qos;    /* on_subscribe: asked for; granted_qos: at most this is given */
-    uint8_t granted_qos;
+    uint8_t reason;     /* of a denial; 0x80 and above */
+    uint8_t qos;        /* on_subscribe: asked for */
+    uint8_t granted;    /* on_subscribe: at most this is given */
     bool dry;           /* nothing comes of it: `skepctl explain` */
     bool at_once;       /* cannot wait */
+    bool internal;      /* on_message: no client published it */
     bool would_wait;    /* and somebody wanted to */
-    bool cacheable;     /* said so by the module that is asked ... */
-    bool all_cacheable; /* ... and by all before it */
-    bool waited;
-    bool resumed; /* on_subscribe: for a session that was there already */
-    bool changed; /* on_message: `message` is not what came */
-    bool silent;  /* a remembered or trivial answer: not for the ring */
-    struct host_place *place;
-    struct host_client *client;    /* NULL: nobody connected asks */
-    const struct skep_client *who; /* NULL: during CONNECT, see request_who() */
-    struct chain_slot *chain;
-    struct skep_module *module; /* that was asked last; NULL: nobody, or the host itself decided */
+    bool cacheable;     /* said so by the module that is asked */
+    bool not_cacheable; /* somebody before it did not */
+    bool remembered;    /* the answer is */
+    bool waited;        /* somebody did not answer at once */
+    bool resumed;       /* on_subscribe: for a session that was there already */
+    bool changed;       /* on_message: `message` is not what came */
+    bool listed;        /* among the client's waiting ones */
+    unsigned note_line;
     unsigned at;                /* place in the chain of who is asked next */
     uint32_t chain_number;      /* of the chain that `at` is a place in */
-    struct wait *wait;          /* NULL: it does not wait */
-    void *data;                 /* skep_request_data() */
-    uint64_t waits_since_ns, deadline_ms;
-    struct str text; /* reason string; terminated */
+    uint32_t generation;        /* of verdicts, when the first module was asked */
+    struct skep_module *module; /* that spoke last; NULL: nobody, the host itself decided */
     const char *note_file, *note_text;
-    unsigned note_line;
-    struct asked_message message;
-    struct message_copy *copies, **copies_last;
+    struct wait *wait; /* NULL: it does not wait */
+    void *data;        /* skep_request_data() */
+    uint64_t asked_ns; /* when the module that is asked began to wait */
+    uint64_t deadline_ms;
+    struct str text; /* reason string */
     struct str filter, group;
     struct str props;              /* of the packet, for user properties */
     struct connecting *connecting; /* CONNECT and AUTH; the client's */
+    struct message_copy *copies, **copies_last;
+    const struct skep_client *who; /* NULL: of the client, see request_who() */
+    size_t memory_used;            /* by skep_request_memory() */
+
+    /* Set when it begins. */
+    struct host_place *place;
+    struct host_client *client; /* NULL: nobody who is connected asks */
+    struct chain_slot *chain;
+    struct asked_message message; /* stages of publications only */
+
+    /* Kept over the request's end. */
     struct arena memory;
-    size_t memory_used;                /* by skep_request_memory() */
     struct skep_request *next, **link; /* the client's list, or the freelist */
 };
 
+/* It was allowed, and is to be routed as it came. */
+static inline bool request_is_plain(const struct skep_request *r)
+{
+    return r->verdict == SKEP_ALLOW && !r->changed && !r->copies;
+}
+
 /* -- For the host -- */
 
-/* From the place's freelist; zeroed but for place, client, chain, who. */
+/* From the place's freelist.  hc may be NULL. */
 struct skep_request *request_take(struct host_place *p, struct host_client *hc,
                                   struct chain_slot *chain, enum skep_stage stage);
 /* At the end of the host: what is on the freelist. */
@@ -83,12 +99,19 @@ void request_spares_free(struct host_place *p);
 /* Runs the chain until the request is decided or has to wait. */
 void request_run(struct skep_request *r);
 
+/* The host itself decides; text may be NULL and must live for ever. */
+void request_decide(struct skep_request *r, enum skep_verdict verdict, uint8_t reason,
+                    const char *note);
+
 /* Who asks; borrowed until the request ends. */
 const struct skep_client *request_who(const struct skep_request *r);
 
-/* A wait is over: v is what the module said then. */
+/* A wait is over: v is what the module said then.  The module is held by the caller. */
 void request_resume(struct skep_request *r, enum skep_verdict v);
 /* A wait is over because its time is up. */
 void request_timed_out(struct skep_request *r);
+
+/* Copies text into the request's memory, cut to `most` bytes, terminated. */
+struct str request_text(struct skep_request *r, const char *text, size_t most);
 
 #endif

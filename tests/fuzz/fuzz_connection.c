@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct limits limits;
 
     limits_small(&limits);
-    struct world *w = world_new(&limits, NULL);
+    struct world *w = world_new(&limits);
     for (int i = 0; i < COMMANDS_MAX && tape.at < tape.end; i++)
         play(w, wires, &tape);
     world_settle(w);

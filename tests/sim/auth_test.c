@@ -1,4 +1,4 @@
-/* Enhanced authentication and pending decisions through front/hooks.h [MQTT 4.12]. */
+/* Enhanced authentication, and decisions about CONNECT that take a while [MQTT 4.12]. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,88 +10,20 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "front/client.h"
 #include "mqtt/packet.h"
+#include "oracle.h"
 #include "player.h"
 
 enum { RC_SUCCESS_ = 0, CONTINUE = 0x18, REAUTH = 0x19 };
 
-/* A method "TEST" that is told by its data what to answer, and a connect hook told so by the
- * user name.  What is asked is remembered. */
-struct oracle {
-    unsigned asked, left;
-    struct client *last; /* who asked last and has not left */
-    struct client *first;
-    bool was_connect; /* packet was NULL */
-    uint8_t reason;   /* of the AUTH */
-};
-
 struct stage {
     struct world *world;
-    struct oracle oracle;
+    struct oracle *oracle;
     struct player *p;
     struct packet auth; /* the last AUTH, CONNACK or DISCONNECT */
     char method[16], data[16];
     unsigned auths;
 };
-
-static enum hook_verdict verdict_of(struct str word, struct hook_answer *answer)
-{
-    if (str_eq(word, STR("allow"))) {
-        answer->auth_data = STR("well done");
-        return HOOK_ALLOW;
-    }
-    if (str_eq(word, STR("more"))) {
-        answer->auth_data = STR("challenge");
-        return HOOK_CONTINUE;
-    }
-    if (str_eq(word, STR("wait")))
-        return HOOK_PENDING;
-    if (str_eq(word, STR("deny"))) {
-        answer->reason = 0x86;
-        return HOOK_DENY;
-    }
-    return HOOK_NEXT;
-}
-
-static void note_asked(struct oracle *o, struct client *c)
-{
-    o->asked++;
-    o->last = c;
-    if (!o->first)
-        o->first = c;
-}
-
-static enum hook_verdict on_auth(void *arg, struct client *c, struct str method, struct str data,
-                                 const struct mqtt_auth *packet, struct hook_answer *answer)
-{
-    struct oracle *o = arg;
-
-    note_asked(o, c);
-    o->was_connect = packet == NULL;
-    o->reason = packet ? packet->reason : 0;
-    if (!str_eq(method, STR("TEST")))
-        return HOOK_NEXT;
-    return verdict_of(data, answer);
-}
-
-static enum hook_verdict on_connect(void *arg, struct client *c, const struct mqtt_connect *packet,
-                                    struct hook_answer *answer)
-{
-    note_asked(arg, c);
-    return packet->has_username ? verdict_of(packet->username, answer) : HOOK_NEXT;
-}
-
-static void on_left(void *arg, struct client *c)
-{
-    struct oracle *o = arg;
-
-    o->left++;
-    if (o->last == c)
-        o->last = NULL;
-    if (o->first == c)
-        o->first = NULL;
-}
 
 static void on_packet(struct player *p, const struct packet *got)
 {
@@ -112,12 +44,13 @@ static void on_packet(struct player *p, const struct packet *got)
 static struct stage *stage_open(void)
 {
     struct stage *s = xcalloc(1, sizeof *s);
-    struct hooks hooks = {
-        .arg = &s->oracle, .auth = on_auth, .connect = on_connect, .left = on_left};
     struct limits limits;
 
     limits_default(&limits);
-    s->world = world_new(&limits, &hooks);
+    s->world = world_new(&limits);
+    s->oracle = oracle_new("oracle", 1u << SKEP_STAGE_CONNECT | 1u << SKEP_STAGE_AUTH);
+    s->oracle->module->decision_timeout_ms = 60000;
+    world_modules(s->world, &s->oracle->module, 1, true);
     s->p = player_new(s->world, "c", 5);
     s->p->arg = s;
     s->p->on_packet = on_packet;
@@ -128,6 +61,8 @@ static void stage_close(struct stage **s)
 {
     player_free(&(*s)->p);
     world_free(&(*s)->world);
+    if ((*s)->oracle)
+        oracle_free(&(*s)->oracle);
     free(*s);
     *s = NULL;
 }
@@ -179,12 +114,12 @@ static void an_unknown_method_is_refused(void **state) /* [MQTT-4.12.0-1] */
     stage_close(&s);
 }
 
-static void without_a_hook_every_method_is_unknown(void **state) /* [MQTT-4.12.0-1] */
+static void without_modules_every_method_is_unknown(void **state) /* [MQTT-4.12.0-1] */
 {
     struct limits limits;
     limits_default(&limits);
     struct stage *s = xcalloc(1, sizeof *s);
-    s->world = world_new(&limits, NULL);
+    s->world = world_new(&limits);
     s->p = player_new(s->world, "c", 5);
     s->p->arg = s;
     s->p->on_packet = on_packet;
@@ -200,7 +135,7 @@ static void a_method_may_be_content_at_once(void **state) /* [MQTT-4.12.0-5] */
     assert_true(s->p->connected);
     assert_string_equal(s->method, "TEST");
     assert_string_equal(s->data, "well done");
-    assert_true(s->oracle.was_connect);
+    assert_int_equal(s->oracle->auth_round, 0);
     stage_close(&s);
 }
 
@@ -291,7 +226,7 @@ static void an_exchange_has_its_time(void **state) /* C1 */
     world_wait(s->world, 2000);
     act(s);
     assert_true(s->p->ended);
-    assert_int_equal(s->oracle.left, 1);
+    assert_int_equal(s->oracle->auth_round, 1);
     stage_close(&s);
 }
 
@@ -303,7 +238,7 @@ static void a_client_may_authenticate_anew(void **state) /* [MQTT-4.12.1-1] */
     connect_with(s, "TEST", "allow");
     player_auth(s->p, REAUTH, "TEST", "more");
     act(s);
-    assert_int_equal(s->oracle.reason, REAUTH);
+    assert_true(s->oracle->auth_again);
     assert_int_equal(s->auth.type, 15);
     assert_int_equal(s->auth.reason, CONTINUE);
     player_ping(s->p); /* everything else goes on meanwhile */
@@ -358,36 +293,19 @@ static void who_fails_to_is_disconnected(void **state) /* [MQTT-4.12.1-2] */
 
 /* -- Decisions that take a while -- */
 
-struct decision {
-    struct client *c;
-    enum hook_verdict verdict;
-    struct hook_answer answer;
-};
-
-static void decide_now(void *arg)
+/* The oracle makes up its mind about the i-th question it put off. */
+static void decide(struct stage *s, unsigned i, const char *word)
 {
-    struct decision *d = arg;
-    client_decided(d->c, d->verdict, &d->answer);
-}
-
-static void decide(struct stage *s, struct client *c, enum hook_verdict verdict, uint8_t reason)
-{
-    struct decision d = {.c = c, .verdict = verdict, .answer = {.reason = reason}};
-
-    assert_non_null(c);
-    if (verdict == HOOK_CONTINUE)
-        d.answer.auth_data = STR("later");
-    world_call(s->world, c->link.worker, decide_now, &d);
+    assert_true(oracle_say(s->oracle, i, word));
     act(s);
 }
 
 static void an_answer_may_come_later(void **state) /* [MQTT-3.1.4-2] */
 {
     static const struct {
-        enum hook_verdict verdict;
+        const char *word;
         uint8_t reason, expected;
-    } rows[] = {
-        {HOOK_ALLOW, 0, 0}, {HOOK_DENY, 0x8A, 0x8A}, {HOOK_DENY, 0, 0x87}, {HOOK_NEXT, 0, 0x87}};
+    } rows[] = {{"allow", 0, 0}, {"deny", 0x8A, 0x8A}, {"deny", 0, 0x87}, {"next", 0, 0}};
 
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         struct stage *s = stage_open();
@@ -396,7 +314,8 @@ static void an_answer_may_come_later(void **state) /* [MQTT-3.1.4-2] */
         act(s);
         assert_false(s->p->connected || s->p->ended);
         world_wait(s->world, 5000);
-        decide(s, s->oracle.last, rows[i].verdict, rows[i].reason);
+        s->oracle->reason = rows[i].reason;
+        decide(s, 0, rows[i].word);
         if (rows[i].expected == 0) {
             assert_true(s->p->connected);
             assert_int_equal(s->p->pings, 1);
@@ -412,13 +331,13 @@ static void a_challenge_may_come_later_too(void **state)
 {
     struct stage *s = stage_open();
     connect_with(s, "TEST", "wait");
-    decide(s, s->oracle.last, HOOK_CONTINUE, 0);
+    decide(s, 0, "more");
     assert_int_equal(s->auth.type, 15);
-    assert_string_equal(s->data, "later");
+    assert_string_equal(s->data, "challenge");
     player_auth(s->p, CONTINUE, "TEST", "wait"); /* it is read from again */
     act(s);
-    assert_int_equal(s->oracle.asked, 2);
-    decide(s, s->oracle.last, HOOK_ALLOW, 0);
+    assert_int_equal(s->oracle->asked[SKEP_STAGE_AUTH], 2);
+    decide(s, 1, "allow");
     assert_true(s->p->connected);
 
     /* The same after CONNACK. */
@@ -426,21 +345,22 @@ static void a_challenge_may_come_later_too(void **state)
     player_ping(s->p);
     act(s);
     assert_int_equal(s->p->pings, 1);
-    decide(s, s->oracle.last, HOOK_CONTINUE, 0);
+    decide(s, 2, "more");
     assert_int_equal(s->auth.reason, CONTINUE);
     player_auth(s->p, CONTINUE, "TEST", "wait");
     act(s);
-    decide(s, s->oracle.last, HOOK_ALLOW, 0);
+    decide(s, 3, "allow");
     assert_int_equal(s->auth.type, 15);
     assert_int_equal(s->auth.reason, 0);
     player_auth(s->p, REAUTH, "TEST", "wait");
     act(s);
-    decide(s, s->oracle.last, HOOK_DENY, 0x87);
+    s->oracle->reason = 0x87;
+    decide(s, 4, "deny");
     assert_ended(s, 0x87); /* [MQTT-4.12.1-2] */
     stage_close(&s);
 }
 
-static void auth_while_the_hook_thinks_is_an_error(void **state)
+static void auth_while_the_module_thinks_is_an_error(void **state)
 {
     struct stage *s = stage_open();
     connect_with(s, "TEST", "allow");
@@ -460,8 +380,8 @@ static void a_client_may_leave_before_the_answer(void **state) /* S2 */
         if (!reset) /* an orderly close behind unread bytes is seen when reading goes on */
             world_wait(s->world, 11000);
         world_settle(s->world);
-        assert_int_equal(s->oracle.left, 1);
-        assert_null(s->oracle.last); /* there is nobody left to decide about */
+        assert_int_equal(s->oracle->dropped, 1);
+        assert_false(oracle_say(s->oracle, 0, "allow")); /* nobody is left to decide about */
         stage_close(&s);
     }
 }
@@ -473,7 +393,7 @@ static void a_decision_that_never_comes_has_a_limit(void **state)
     world_wait(s->world, 11000);
     act(s);
     assert_true(s->p->ended);
-    assert_int_equal(s->oracle.left, 1);
+    assert_int_equal(s->oracle->dropped, 1);
     stage_close(&s);
 }
 
@@ -487,15 +407,13 @@ static void answers_are_bound_to_their_attempt(void **state) /* S2 */
     connect_as(s, "wait"); /* the owner, who will be let in */
     player_connect(thief, 2, true, 100000, &(struct player_options){.username = "wait"});
     world_settle(s->world);
-    assert_int_equal(s->oracle.asked, 2);
-    struct client *first = s->oracle.first, *second = s->oracle.last;
-    assert_ptr_not_equal(first, second);
+    assert_int_equal(s->oracle->asked[SKEP_STAGE_CONNECT], 2);
 
-    decide(s, second, HOOK_DENY, 0x86);
+    decide(s, 1, "deny");
     player_read(thief);
     assert_true(thief->refused);
     assert_false(s->p->connected || s->p->ended);
-    decide(s, first, HOOK_ALLOW, 0);
+    decide(s, 0, "allow");
     assert_true(s->p->connected);
     player_free(&thief);
     stage_close(&s);
@@ -521,7 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unknown_method_is_refused),
-        cmocka_unit_test(without_a_hook_every_method_is_unknown),
+        cmocka_unit_test(without_modules_every_method_is_unknown),
         cmocka_unit_test(a_method_may_be_content_at_once),
         cmocka_unit_test(a_challenge_is_answered),
         cmocka_unit_test(the_answer_may_be_no_at_any_step),
@@ -534,7 +452,7 @@ int main(void)
         cmocka_unit_test(who_fails_to_is_disconnected),
         cmocka_unit_test(an_answer_may_come_later),
         cmocka_unit_test(a_challenge_may_come_later_too),
-        cmocka_unit_test(auth_while_the_hook_thinks_is_an_error),
+        cmocka_unit_test(auth_while_the_module_thinks_is_an_error),
         cmocka_unit_test(a_client_may_leave_before_the_answer),
         cmocka_unit_test(a_decision_that_never_comes_has_a_limit),
         cmocka_unit_test(answers_are_bound_to_their_attempt),

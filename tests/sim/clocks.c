@@ -164,7 +164,7 @@ void story_clocks(uint64_t seed)
 
     g->dice = dice_of(seed);
     limits_default(&limits);
-    g->world = world_new(&limits, NULL);
+    g->world = world_new(&limits);
     g->witness = player_new(g->world, "witness", 5);
     g->witness->arg = g;
     g->witness->on_message = on_will;

@@ -9,6 +9,9 @@
 #include "net/conn.h"
 #include "net/loop.h"
 
+/* The wall clock at the monotonic clock's 0. */
+#define WALL_BEGIN_MS UINT64_C(1700000000000)
+
 struct bytes {
     uint8_t *ptr;
     size_t len, cap;
@@ -86,6 +89,11 @@ unsigned loop_index(const struct loop *l)
 void *loop_user(const struct loop *l)
 {
     return l->user;
+}
+
+uint64_t loop_wall_ms(const struct loop *l)
+{
+    return WALL_BEGIN_MS + l->clock->now_ms;
 }
 
 uint64_t loop_now_ms(const struct loop *l)

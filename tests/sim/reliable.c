@@ -195,7 +195,7 @@ void story_reliable(uint64_t seed)
     limits.max_queue_messages = 100000;
     limits.receive_maximum = (uint16_t)(1 + dice_pick(&g->dice, 60));
     limits.max_inflight = (uint16_t)(1 + dice_pick(&g->dice, 60));
-    g->world = world_new(&limits, NULL);
+    g->world = world_new(&limits);
     for (unsigned i = 0; i < PLAYERS; i++) {
         snprintf(id, sizeof id, "player%u", i);
         struct player *p = g->players[i] = player_new(g->world, id, 3 + dice_pick(&g->dice, 3));

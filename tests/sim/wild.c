@@ -239,7 +239,7 @@ void story_wild(uint64_t seed)
 
     g->dice = dice_of(seed);
     limits_pick(g, &limits);
-    g->world = world_new(&limits, NULL);
+    g->world = world_new(&limits);
     for (unsigned i = 0; i < PLAYERS; i++) {
         snprintf(id, sizeof id, "player%u", i);
         g->actors[i].p = player_new(g->world, id, 3 + pick(g, 3));

@@ -11,6 +11,7 @@
 #include "core/sessions.h"
 #include "core/spill.h"
 #include "dice.h"
+#include "fake_host.h"
 #include "front/client.h"
 #include "front/desk.h"
 #include "front/entrance.h"
@@ -19,7 +20,7 @@
 #include "net/loop.h"
 #include "store/store.h"
 
-enum { STEP_MS = 250, SETTLE_MAX = 200000, BOOT_MS = 1000000, READS_MOST = 256 };
+enum { WORLD_MODULES = 8, STEP_MS = 250, SETTLE_MAX = 200000, BOOT_MS = 1000000, READS_MOST = 256 };
 
 struct world {
     struct fake_clock clock;
@@ -33,7 +34,10 @@ struct world {
     struct desk *desks[WORLD_LOOPS];
     struct door door;
     struct entrance entrance;
-    struct hooks hooks;
+    struct host *host;
+    struct skep_module *modules[WORLD_MODULES];
+    size_t module_count;
+    bool acl_allow;
     struct sys *sys;
 };
 
@@ -72,6 +76,14 @@ static const struct broker_ops broker_ops = {.post_flush = post_flush, .read_que
 static void turn_end(struct loop *l, void *desk)
 {
     desk_turn_end(*(struct desk **)desk);
+}
+
+/* A turn of that loop, as its thread would know it. */
+static void turn(struct world *w, unsigned at)
+{
+    host_enter(w->host, at);
+    fake_loop_turn(w->loops[at]);
+    host_here = NULL;
 }
 
 /* -- What happened -- */
@@ -123,11 +135,23 @@ static void take_up(struct world *w)
 
 static void broker_up(struct world *w)
 {
+    struct worker *workers[WORLD_LOOPS];
+    struct server_listener listener = {.listen = {.name = "sim"},
+                                       .anonymous = true,
+                                       .versions = VERSION_ALL,
+                                       .connect_timeout_ms = 10000};
+
     w->broker = broker_new(&w->limits, &broker_ops, w);
     for (unsigned i = 0; i < WORLD_LOOPS; i++) {
         w->loops[i] = fake_loop_new(i, &w->clock, turn_end, &w->desks[i]);
-        w->desks[i] = desk_new(w->broker, w->loops[i], &w->door, &w->hooks);
+        w->desks[i] = desk_new(w->broker, w->loops[i], &w->door);
+        workers[i] = w->desks[i]->w;
     }
+    w->host = fake_host_new(w->broker, w->loops, workers, WORLD_LOOPS);
+    for (unsigned i = 0; i < WORLD_LOOPS; i++)
+        w->desks[i]->host = w->host;
+    atomic_init(&w->entrance.policy, policy_new(w->host, &listener));
+    world_modules(w, w->modules, w->module_count, w->acl_allow);
     w->sys = sys_new(w->desks[0], w->broker, 0);
     if (w->depot)
         take_up(w);
@@ -160,7 +184,7 @@ static void on_each_loop(struct world *w, void (*run)(struct loop_task *task, st
     for (unsigned i = 0; i < WORLD_LOOPS; i++) {
         tasks[i] = (struct loop_task){.run = run};
         loop_post(w->loops[i], &tasks[i]);
-        fake_loop_turn(w->loops[i]);
+        turn(w, i);
     }
     world_settle(w);
 }
@@ -190,32 +214,28 @@ static void broker_down(struct world *w)
         fake_loop_free(&w->loops[i]);
     for (unsigned i = 0; i < WORLD_LOOPS; i++)
         desk_free(&w->desks[i]);
+    policy_unref(w->entrance.policy);
+    fake_host_free(&w->host);
     broker_free(&w->broker);
 }
 
-static struct world *world_make(const struct limits *limits, const struct hooks *hooks)
+static struct world *world_make(const struct limits *limits)
 {
     struct world *w = xcalloc(1, sizeof *w);
-    struct server_listener listener = {.listen = {.name = "sim"},
-                                       .anonymous = true,
-                                       .versions = VERSION_ALL,
-                                       .connect_timeout_ms = 10000};
 
     hash_seed_set(1);
     w->clock.now_ms = BOOT_MS;
     w->limits = *limits;
-    if (hooks)
-        w->hooks = *hooks;
+    w->acl_allow = true;
     w->entrance.door = &w->door;
     w->entrance.name = "sim";
     w->entrance.address = "memory";
-    atomic_init(&w->entrance.policy, policy_new(&listener));
     return w;
 }
 
-struct world *world_new(const struct limits *limits, const struct hooks *hooks)
+struct world *world_new(const struct limits *limits)
 {
-    struct world *w = world_make(limits, hooks);
+    struct world *w = world_make(limits);
 
     broker_up(w);
     return w;
@@ -223,7 +243,7 @@ struct world *world_new(const struct limits *limits, const struct hooks *hooks)
 
 struct world *world_new_durable(const struct limits *limits)
 {
-    struct world *w = world_make(limits, NULL);
+    struct world *w = world_make(limits);
 
     w->depot = depot_new(&w->clock, on_settled, w);
     broker_up(w);
@@ -237,9 +257,29 @@ void world_free(struct world **world)
     broker_down(w);
     if (w->depot)
         depot_free(&w->depot);
-    policy_unref(w->entrance.policy);
     free(w);
     *world = NULL;
+}
+
+/* -- Modules -- */
+
+void world_modules(struct world *w, struct skep_module *const *modules, size_t count,
+                   bool acl_allow)
+{
+    ASSERT(count <= WORLD_MODULES);
+    if (count > 0)
+        memmove(w->modules, modules, count * sizeof(struct skep_module *));
+    w->module_count = count;
+    w->acl_allow = acl_allow;
+    for (size_t i = 0; i < count; i++)
+        modules[i]->host = w->host;
+    fake_host_chain(w->host, "sim", modules, count, acl_allow);
+    fake_host_chain(w->host, "", modules, count, acl_allow);
+}
+
+struct host *world_host(struct world *w)
+{
+    return w->host;
 }
 
 /* -- The store -- */
@@ -268,7 +308,7 @@ struct wire *world_dial(struct world *w, unsigned loop, bool shareable, size_t w
 
 void world_turn(struct world *w, unsigned loop)
 {
-    fake_loop_turn(w->loops[loop]);
+    turn(w, loop);
 }
 
 /* What front/reader.c does on a thread of its own. */
@@ -326,7 +366,7 @@ void world_settle(struct world *w)
         busy = false;
         for (unsigned i = 0; i < WORLD_LOOPS; i++) {
             if (!fake_loop_idle(w->loops[i])) {
-                fake_loop_turn(w->loops[i]);
+                turn(w, i);
                 busy = true;
             }
         }
@@ -365,7 +405,7 @@ void world_call(struct world *w, unsigned loop, void (*fn)(void *arg), void *arg
     struct call call = {.task = {.run = call_run}, .fn = fn, .arg = arg};
 
     loop_post(w->loops[loop], &call.task);
-    fake_loop_turn(w->loops[loop]);
+    turn(w, loop);
 }
 
 uint64_t world_now_ms(const struct world *w)

@@ -10,18 +10,23 @@
 #include "core/limits.h"
 #include "depot.h"
 #include "fake_net.h"
-#include "front/hooks.h"
+#include "host/chain.h"
 
 enum { WORLD_LOOPS = 3 };
 
 struct world;
 
-/* hooks may be NULL; copied.  Seeded hashing, so that a run can be repeated. */
-struct world *world_new(const struct limits *limits, const struct hooks *hooks);
+/* Seeded hashing, so that a run can be repeated. */
+struct world *world_new(const struct limits *limits);
 /* The same on a store, which can crash. */
 struct world *world_new_durable(const struct limits *limits);
 /* All wires hung up.  Checks that nothing is left and that the ledger balances to zero. */
 void world_free(struct world **world);
+
+/* From now on these are asked; `acl_default` is what they leave open. */
+void world_modules(struct world *w, struct skep_module *const *modules, size_t count,
+                   bool acl_allow);
+struct host *world_host(struct world *w);
 
 /* A connection to the i-th loop; see wire_dial(). */
 struct wire *world_dial(struct world *w, unsigned loop, bool shareable, size_t window);

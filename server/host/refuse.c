@@ -1,0 +1,6 @@
+#include "host/refuse.h"
+
+bool host_refuses(void)
+{
+    return false;
+}
