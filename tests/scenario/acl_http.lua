@@ -6,7 +6,7 @@ local ALLOW = { body = { result = "allow" } }
 local function pair(t, options, answers)
   local h = backend.start(t)
   h:answers(answers or { ["/acl"] = ALLOW })
-  local text = ('anonymous on;\nload acl_http { url "%s/acl"; %s }\n'):format(h.url, options or "")
+  local text = ('anonymous allow;\nload acl_http { url "%s/acl"; %s }\n'):format(h.url, options or "")
   return t:own_broker(text), h
 end
 

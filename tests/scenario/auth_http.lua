@@ -181,7 +181,7 @@ end)
 
 story("answers are remembered for the same question only", "", function(t)
   local b, h = pair(t, "cache_allow 1h; cache_deny 1h; field u %u; field p %P;",
-    by_user { maja = ALLOW })
+    { ["/auth"] = { by = "u", body = { result = "deny" }, cases = { maja = ALLOW } } })
   for _ = 1, 3 do
     b:join { username = "maja", password = "x" }:disconnect()
     refused(b, 0x87, { username = "willy", password = "x" })
@@ -257,7 +257,6 @@ end)
 story("the same question is on its way once", "", function(t)
   local b, h = pair(t, "field u %u;", { ["/auth"] = { hold = true } })
   local waiting = {}
-  b = b
   for i = 1, 20 do waiting[i] = b:client { username = "maja", password = "x" .. i } end
   wait_counts(t, b, function(n) return n.joined + n.cache_misses >= 20 end)
   h:answers { ["/auth"] = ALLOW }
@@ -317,7 +316,7 @@ story("a reload while clients wait loses none of them", "", function(t)
   b:wait_output "reload"
   h:answers { ["/auth"] = ALLOW }
   for _, c in ipairs(waiting) do c:expect { "CONNACK", reason = 0 } end
-  for _ = 1, 2 do b:join { username = "new", password = "x" } end
+  for _ = 1, 2 do b:join { id = "new", username = "new", password = "x" }:disconnect() end
   t:equal(#h:requests(), 11, "questions asked: the new instance remembers")
 end)
 
