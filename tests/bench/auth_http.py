@@ -150,7 +150,7 @@ def start(options, directory):
                                stdout=subprocess.PIPE, text=True)
     backend_port, port = int(backend.stdout.readline()), free_port()
     with open(directory + "/skep.conf", "w", encoding="ascii") as f:
-        f.write(f"data_dir {directory}/data;\nthreads {LOOPS};\nlog error;\n"
+        f.write(f"data_dir {directory}/data;\nthreads {LOOPS};\nlog {{ level error; }}\n"
                 f"listener mqtt {{ bind 127.0.0.1:{port}; }}\n"
                 f"load auth_http {{ url http://127.0.0.1:{backend_port}/auth; field username %u;"
                 f" connections {options.connections}; decision_timeout 60s; timeout 30s; }}\n")
