@@ -1,5 +1,19 @@
 -- acl_http: a backend decides about topics and filters.
 local backend = require "backend"
+local broker = require "broker"
+local program = require "program"
+
+-- Fails unless `skep -t` takes the configuration; or, with `complaint`, says that.
+local function checked(t, text, complaint)
+  local dir = host.temp_dir()
+  broker.write_file(dir .. "/skep.conf", "data_dir " .. dir .. "/data;\n" .. text)
+  local code, out, err = program.run(t, broker.command, "-t", "-c", dir .. "/skep.conf")
+  host.remove_tree(dir)
+  t:check((code == 0) == not complaint, "skep -t ended with %d: %s%s", code, out, err)
+  if complaint then
+    t:check((out .. err):find(complaint, 1, true), "expected %q in: %s%s", complaint, out, err)
+  end
+end
 
 local ALLOW = { body = { result = "allow" } }
 
@@ -83,4 +97,11 @@ story("a backend that is dead denies", "", function(t)
   h:kill()
   t:equal(publish(c, "a"), 0x87, "a topic nobody can tell about")
   c:ping()
+end)
+
+story("the example is a good configuration", "", function(t)
+  local f = assert(io.open(host.root .. "/../../modules/acl_http/example.conf"))
+  local text = f:read("a")
+  f:close()
+  checked(t, (text:gsub("/etc/skep/internal%-ca", t:certs() .. "/ca"):gsub("env:SKEP_AUTH_TOKEN", "x")))
 end)

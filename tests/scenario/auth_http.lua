@@ -1,9 +1,22 @@
 -- auth_http against a real HTTP and HTTPS server: what its answers do, and what it costs whom when
 -- it is slow, dead or wrong.
 local backend = require "backend"
+local broker = require "broker"
 local link = require "link"
 local program = require "program"
 local sched = require "sched"
+
+-- Fails unless `skep -t` takes the configuration; or, with `complaint`, says that.
+local function checked(t, text, complaint)
+  local dir = host.temp_dir()
+  broker.write_file(dir .. "/skep.conf", "data_dir " .. dir .. "/data;\n" .. text)
+  local code, out, err = program.run(t, broker.command, "-t", "-c", dir .. "/skep.conf")
+  host.remove_tree(dir)
+  t:check((code == 0) == not complaint, "skep -t ended with %d: %s%s", code, out, err)
+  if complaint then
+    t:check((out .. err):find(complaint, 1, true), "expected %q in: %s%s", complaint, out, err)
+  end
+end
 
 local ALLOW = { body = { result = "allow" } }
 local DENY = { body = { result = "deny" } }
@@ -372,4 +385,25 @@ story("the password is in no log", "", function(t)
   b:stop()
   t:check(not b.output:find("hunter2", 1, true), "the password was logged")
   t:check(not b.output:find("sesame", 1, true), "the token was logged")
+end)
+
+story("the example is a good configuration", "", function(t)
+  local f = assert(io.open(host.root .. "/../../modules/auth_http/example.conf"))
+  local text = f:read("a")
+  f:close()
+  checked(t, (text:gsub("/etc/skep/internal%-ca", t:certs() .. "/ca"):gsub("env:SKEP_AUTH_TOKEN", "x")))
+end)
+
+story("options that make no sense are named with their place", "", function(t)
+  local function auth(options) return "load auth_http { " .. options .. " }\n" end
+  checked(t, auth "url ftp://a.test/;", "http:// or https://")
+  checked(t, auth "", "url")
+  checked(t, auth "url http://a.test/;\nfield u %z;", "skep.conf:3:")
+  checked(t, auth "url http://a.test/; field t %t;", "no value here")
+  checked(t, auth "url http://a.test/; body '{\"u\": %u}';", "not JSON")
+  checked(t, auth "url http://a.test/; header X-A 'a\tb';", "visible ASCII")
+  checked(t, auth "url http://a.test/; ca /does/not/exist;", "/does/not/exist")
+  checked(t, auth "url http://a.test/; key /etc/hostname;", "need each other")
+  checked(t, auth "url http://a.test/; user a; bearer b;", "exclude each other")
+  checked(t, auth "url http://a.test/; breaker { rate 101; }", "rate")
 end)

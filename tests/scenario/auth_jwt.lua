@@ -1,7 +1,21 @@
 -- auth_jwt with tokens of another implementation: algorithms, keys and their rotation, claims.
 local backend = require "backend"
+local broker = require "broker"
+local program = require "program"
 local jwt = require "jwt"
 local link = require "link"
+
+-- Fails unless `skep -t` takes the configuration; or, with `complaint`, says that.
+local function checked(t, text, complaint)
+  local dir = host.temp_dir()
+  broker.write_file(dir .. "/skep.conf", "data_dir " .. dir .. "/data;\n" .. text)
+  local code, out, err = program.run(t, broker.command, "-t", "-c", dir .. "/skep.conf")
+  host.remove_tree(dir)
+  t:check((code == 0) == not complaint, "skep -t ended with %d: %s%s", code, out, err)
+  if complaint then
+    t:check((out .. err):find(complaint, 1, true), "expected %q in: %s%s", complaint, out, err)
+  end
+end
 
 local SECRET = ("0123456789abcdef"):rep(4)
 
@@ -311,4 +325,29 @@ story("a token is in no log", "", function(t)
   b:stop()
   t:check(not b.output:find(tokens.a, 1, true), "the token was logged")
   t:check(not b.output:find(SECRET, 1, true), "the secret was logged")
+end)
+
+story("the example is a good configuration", "", function(t)
+  local f = assert(io.open(host.root .. "/../../modules/auth_jwt/example.conf"))
+  local text = f:read("a")
+  f:close()
+  checked(t, (text:gsub("/etc/skep/internal%-ca", t:certs() .. "/ca"):gsub("env:SKEP_AUTH_TOKEN", "x")))
+end)
+
+story("options that make no sense are named with their place", "", function(t)
+  local k = jwt.kit(t)
+  k:make { keys = { p256 = "P-256" } }
+  local function auth(options) return "load auth_jwt { " .. options .. " }\n" end
+  checked(t, auth "", "no key")
+  checked(t, auth "secret short;", "less than 32 bytes")
+  checked(t, auth(("algorithms HS512; secret %s;"):format(SECRET:sub(1, 40))), "shorter than")
+  checked(t, auth "public_key /does/not/exist;", "/does/not/exist")
+  checked(t, auth(("public_key %s/p256.key;"):format(k.dir)), "private key")
+  checked(t, auth(("algorithms RS256; public_key %s/p256.pem;"):format(k.dir)), "fits none")
+  checked(t, auth "jwks_url file:///etc/passwd;", "http:// or https://")
+  checked(t, auth(("secret %s; from username;"):format(SECRET)), "username_claim")
+  checked(t, auth(("secret %s;\nattribute a b;"):format(SECRET)), "skep.conf:3:")
+  checked(t, auth(("secret %s; require sub %%x;"):format(SECRET)), "unknown placeholder")
+  checked(t, auth(("secret %s; key k { }"):format(SECRET)), "key k")
+  checked(t, auth "algorithms none; jwks_url http://a.test/;", "none")
 end)
