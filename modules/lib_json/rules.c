@@ -199,12 +199,10 @@ int rules_parse(struct rules *out, const cJSON *value, const char **why)
             if ((err = rule_read(out, rule, why)) < 0)
                 break;
         }
-    if (err < 0) {
+    if (err < 0)
         rules_fini(out);
-    } else {
-        *why = NULL;
+    else
         rules_shrink(out);
-    }
     return err;
 }
 

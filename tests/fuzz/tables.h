@@ -27,7 +27,6 @@ struct fuzz_top {
     char text[8];
     struct directive_list list;
     struct fuzz_inner inner;
-    struct directive_lines lines;
     struct directive_blocks items, loads;
 };
 
