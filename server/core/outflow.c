@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "core/alias.h"
 #include "core/broker.h"
+#include "core/event.h"
 #include "core/session.h"
 #include "core/spill.h"
 #include "mqtt/encode.h"
@@ -290,15 +291,16 @@ static enum link_sent flush_qos0(struct gather *g, struct session *s)
         f->next = ++f->head;
         out->q0_bytes -= message_size(m);
         if (expired(g->w, e)) {
-            COUNT(g->w, dropped_expired); /* [MQTT-3.3.2-5] */
+            DROPPED(g->w, s, m, 0, expired); /* [MQTT-3.3.2-5] */
         } else if (outside_mount(g->link, m)) {
-            COUNT(g->w, dropped_outside_mount);
+            DROPPED(g->w, s, m, 0, outside_mount);
         } else if (!broker_may_receive(g->w, s, m, 0, e->retain)) {
-            COUNT(g->w, dropped_not_authorized);
+            DROPPED(g->w, s, m, 0, not_authorized);
         } else if (!gather_publish(g, e, 0)) {
-            COUNT(g->w, dropped_too_large); /* [MQTT-3.1.2-25] */
+            DROPPED(g->w, s, m, 0, too_large); /* [MQTT-3.1.2-25] */
         } else {
             COUNT(g->w, delivered_qos0);
+            DELIVERED(g->w, s, m, 0);
             if (by_reference(m)) {
                 g->held[g->held_count++] = m;
                 continue;
@@ -329,16 +331,16 @@ static void send_waiting(struct gather *g, struct session *s, struct entry *e, u
     bool first = !e->sent_before && !(e->restored && e->qos == 2);
 
     if (first && expired(g->w, e)) {
-        COUNT(g->w, dropped_expired);
+        DROPPED(g->w, s, e->message, e->qos, expired);
         discard(g->w, s, e, RECORD_EXPIRED);
     } else if (outside_mount(g->link, e->message)) {
-        COUNT(g->w, dropped_outside_mount);
+        DROPPED(g->w, s, e->message, e->qos, outside_mount);
         discard(g->w, s, e, RECORD_DROPPED);
     } else if (first && !broker_may_receive(g->w, s, e->message, e->qos, e->retain)) {
-        COUNT(g->w, dropped_not_authorized);
+        DROPPED(g->w, s, e->message, e->qos, not_authorized);
         discard(g->w, s, e, RECORD_DROPPED);
     } else if (!gather_publish(g, e, id)) {
-        COUNT(g->w, dropped_too_large);
+        DROPPED(g->w, s, e->message, e->qos, too_large);
         discard(g->w, s, e, RECORD_DROPPED);
     } else {
         if (e->sent_before || e->restored)

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "core/broker.h"
+#include "core/event.h"
 #include "core/retained.h"
 #include "core/session.h"
 #include "mqtt/topic.h"
@@ -72,8 +73,10 @@ static void deliver(struct worker *w, struct session *s, struct message *m, cons
         return;
     message_ref(m, 1);
     journal_begin(w, m, 0, 0, 0);
-    session_deliver(w, s, m, qos, true, r->sub_id, 0); /* [MQTT-3.3.1-8] */
+    enum delivery how = session_deliver(w, s, m, qos, true, r->sub_id, 0); /* [MQTT-3.3.1-8] */
     journal_end(w);
+    if (how == DELIVERY_FULL && core_wants(w, CORE_DROPPED))
+        core_tell_unlocked(w, CORE_DROPPED, s, m, qos, "queue_full");
 }
 
 static bool visit(void *arg, struct message *m)

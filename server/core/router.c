@@ -11,11 +11,13 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "core/broker.h"
+#include "core/event.h"
 #include "core/message.h"
 #include "core/retained.h"
 #include "core/session.h"
 #include "core/share.h"
 #include "mqtt/encode.h"
+#include "mqtt/reason.h"
 
 enum { PREFETCH_AHEAD = 4 };
 
@@ -120,7 +122,7 @@ static unsigned delivered_qos(const struct job *j, unsigned options)
 static void note(struct job *j, enum delivery how)
 {
     j->out->targets++;
-    if (how == DELIVERY_FULL)
+    if (UNLIKELY(how == DELIVERY_FULL))
         j->out->full++;
 }
 
@@ -156,8 +158,12 @@ static void deliver_hit(struct job *j, const struct hit *h, struct message *m)
 {
     bool retain = (h->options & SUB_RETAIN_AS_PUBLISHED) && j->p->retain; /* [MQTT-3.3.1-13] */
 
-    note(j,
-         session_deliver(j->w, h->target, m, delivered_qos(j, h->options), retain, h->sub_id, 0));
+    unsigned qos = delivered_qos(j, h->options);
+    enum delivery how = session_deliver(j->w, h->target, m, qos, retain, h->sub_id, 0);
+
+    note(j, how);
+    if (UNLIKELY(how == DELIVERY_FULL) && core_wants(j->w, CORE_DROPPED))
+        core_tell_unlocked(j->w, CORE_DROPPED, h->target, j->m, qos, "queue_full");
 }
 
 /* Those who get a message of their own come first: each is a record by itself, and counts only
@@ -232,18 +238,22 @@ static void collect(struct job *j, struct sub_node *node, bool overlapping)
 static void keep(struct job *j)
 {
     struct worker *w = j->w;
+    bool changed = true;
 
     if (j->p->payload.len == 0) { /* [MQTT-3.3.1-6] */
-        if (retained_remove(w->broker->retained, w->slot, j->p->topic))
-            COUNT(w, retained_cleared);
+        changed = retained_remove(w->broker->retained, w->slot, j->p->topic);
+        COUNT_N(w, retained_cleared, changed);
     } else if (retained_put(w->broker->retained, w->slot, j->m) < 0) {
         j->out->retain_refused = true;
         return;
     } else {
         COUNT(w, retained_set);
     }
-    if (!j->p->internal)
-        j->keeps |= RECORD_KEEP;
+    if (j->p->internal)
+        return;
+    j->keeps |= RECORD_KEEP;
+    if (changed && core_wants(w, CORE_RETAINED))
+        core_tell_retained(w, j->p);
 }
 
 /* -- While the disk takes nothing -- */
@@ -302,14 +312,17 @@ static void count_outcome(struct worker *w, const struct publication *p, const s
 {
     if (p->internal)
         return;
-    if (out->memory)
-        COUNT(w, refused_memory);
-    else if (out->store)
-        COUNT(w, refused_store);
-    else if (out->retain_refused || (out->full > 0 && out->full == out->targets))
-        COUNT(w, refused_quota);
-    else
+    if (out->memory) {
+        REFUSED(w, p, RC_QUOTA_EXCEEDED, memory);
+    } else if (out->store) {
+        REFUSED(w, p, RC_QUOTA_EXCEEDED, store);
+    } else if (out->retain_refused || (out->full > 0 && out->full == out->targets)) {
+        REFUSED(w, p, RC_QUOTA_EXCEEDED, quota);
+    } else {
         COUNT(w, accepted);
+        if (core_wants(w, CORE_PUBLISHED))
+            core_tell_published(w, p, out->targets);
+    }
     if (out->targets == 0 && !out->memory && !out->store && !out->retain_refused)
         COUNT(w, accepted_unmatched);
 }

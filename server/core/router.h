@@ -8,6 +8,8 @@
 #include "base/str.h"
 #include "core/worker.h"
 
+struct skep_client;
+
 struct publication {
     struct str topic; /* checked */
     struct str payload;
@@ -18,6 +20,7 @@ struct publication {
     bool internal;           /* the broker's own ($SYS): not counted as received */
     uint32_t expiry;         /* seconds, UINT32_MAX: none */
     uint64_t publisher;      /* session serial for no-local, 0: none */
+    const struct skep_client *who; /* the publisher, for events; NULL: nobody asked, or no client */
     uint32_t publisher_hash; /* of the client id, for hashed shared groups */
     uint64_t origin;         /* stored session that this is from, 0: none; for the next two */
     uint16_t packet_id;      /* it came at QoS 2 under this id */

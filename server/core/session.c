@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "core/alias.h"
 #include "core/broker.h"
+#include "core/event.h"
 #include "core/identity.h"
 #include "core/share.h"
 #include "core/spill.h"
@@ -137,12 +138,12 @@ static enum delivery deliver_qos0(struct worker *w, struct session *s, const str
     size_t cost = message_size(entry->message);
 
     if (!session_link(s)) {
-        COUNT(w, dropped_offline);
+        DROPPED(w, s, entry->message, 0, offline);
         return drop(entry->message, DELIVERY_DROPPED);
     }
     struct outbox *out = outbox_of(s);
     if (out->q0_bytes + cost > w->limits->qos0_queue_bytes && session_link(s)->blocked) {
-        COUNT(w, dropped_slow_consumer);
+        DROPPED(w, s, entry->message, 0, slow_consumer);
         if (w->limits->slow_consumer == SLOW_CLOSE)
             session_link(s)->ops->kick(session_link(s), RC_QUOTA_EXCEEDED);
         return drop(entry->message, DELIVERY_DROPPED);
@@ -205,15 +206,15 @@ static bool drop_oldest(struct worker *w, struct session *s)
     if (fifo_waiting(f) == 0) {
         if (!spill_drop_oldest(w, s))
             return false;
-        COUNT(w, dropped_queue_full);
+        DROPPED(w, s, NULL, 1, queue_full);
         return true;
     }
     struct entry *e = fifo_at(f, f->fresh);
+    DROPPED(w, s, e->message, e->qos, queue_full);
     entry_forget(out, e);
     e->state = ENTRY_DONE;
     journal_done(w, s, f->fresh, RECORD_DROPPED);
     fifo_skip(f, !session_stored(s));
-    COUNT(w, dropped_queue_full);
     return true;
 }
 
@@ -224,7 +225,7 @@ static enum delivery deliver_qos12(struct worker *w, struct session *s, const st
 
     while (UNLIKELY(!queue_has_room(w, s, cost))) {
         if (w->limits->queue_full == QUEUE_DROP_NEW || !drop_oldest(w, s)) {
-            COUNT(w, dropped_queue_full);
+            COUNT(w, dropped_queue_full); /* told by who offered it: another may take it */
             return drop(entry->message, DELIVERY_FULL);
         }
     }
@@ -258,7 +259,7 @@ enum delivery session_deliver(struct worker *w, struct session *s, struct messag
     COUNT(w, routed);
     lock_take(&s->lock);
     if (UNLIKELY(s->dead)) {
-        COUNT(w, dropped_session_ended);
+        DROPPED(w, s, m, qos, session_ended);
         how = drop(m, DELIVERY_DROPPED);
     } else if (qos == 0) {
         how = deliver_qos0(w, s, &entry);
@@ -330,9 +331,10 @@ void session_detach(struct worker *w, struct session *s)
     atomic_store_explicit(&s->link, NULL, memory_order_relaxed);
     if (s->out) {
         struct fifo *q0 = &s->out->q0;
-        COUNT_N(w, dropped_connection_lost, q0->tail - q0->head);
-        for (uint64_t i = q0->head; i != q0->tail; i++)
+        for (uint64_t i = q0->head; i != q0->tail; i++) {
+            DROPPED(w, s, fifo_at(q0, i)->message, 0, connection_lost);
             message_unref(fifo_at(q0, i)->message);
+        }
         fifo_fini(q0);
         s->out->q0_bytes = 0;
         rewind_in_flight(s->out);
@@ -379,10 +381,12 @@ int session_puback(struct worker *w, struct session *s, uint16_t packet_id, uint
     if (e && e->qos != 1)
         err = RC_PROTOCOL_ERROR;
     else if (e) {
-        if (reason >= 0x80)
-            COUNT(w, dropped_refused_by_client);
-        else
+        if (reason >= 0x80) {
+            DROPPED(w, s, e->message, 1, refused_by_client);
+        } else {
             COUNT(w, delivered_qos1);
+            DELIVERED(w, s, e->message, 1);
+        }
         entry_finish(w, s, e);
     }
     lock_drop(&s->lock);
@@ -400,11 +404,13 @@ int session_pubrec(struct worker *w, struct session *s, uint16_t packet_id, uint
     if (e && e->qos != 2) {
         err = RC_PROTOCOL_ERROR;
     } else if (e && reason >= 0x80 && e->state != ENTRY_RELEASED) {
-        COUNT(w, dropped_refused_by_client); /* [MQTT-4.4.0-2] */
+        DROPPED(w, s, e->message, 2, refused_by_client); /* [MQTT-4.4.0-2] */
         entry_finish(w, s, e);
     } else if (e) {
-        if (e->state != ENTRY_RELEASED)
+        if (e->state != ENTRY_RELEASED) {
             journal_released(w, s, fifo_counter(&s->out->q1, e));
+            DELIVERED(w, s, e->message, 2);
+        }
         entry_forget(s->out, e);
         e->state = ENTRY_RELEASED;
         *release = true;
@@ -440,6 +446,8 @@ bool session_took(struct worker *w, struct session *s, uint64_t counter)
             COUNT(w, delivered_qos1);
         else
             COUNT(w, delivered_qos2);
+        if (e->state != ENTRY_RELEASED)
+            DELIVERED(w, s, e->message, e->qos);
         entry_finish(w, s, e);
     }
     lock_drop(&s->lock);
@@ -456,12 +464,12 @@ static void bury_entry(struct worker *w, struct session *s, struct entry *e)
 
     if (may_move && share_redeliver(w, s, e))
         return; /* the reference went along */
-    if (e->message)
-        message_unref(e->message);
     if (e->state == ENTRY_RELEASED)
         COUNT(w, delivered_qos2); /* the client has it; only its PUBCOMP is missing */
     else
-        COUNT(w, dropped_session_ended);
+        DROPPED_UNLOCKED(w, s, e->message, e->qos, session_ended);
+    if (e->message)
+        message_unref(e->message);
 }
 
 struct burial {
@@ -480,15 +488,19 @@ static void bury_outbox(struct worker *w, struct session *s, struct outbox *out)
     struct burial b = {w, s};
 
     for (uint64_t i = out->q0.head; i != out->q0.tail; i++) {
+        DROPPED_UNLOCKED(w, s, fifo_at(&out->q0, i)->message, 0, session_ended);
         message_unref(fifo_at(&out->q0, i)->message);
-        COUNT(w, dropped_session_ended);
     }
     for (uint64_t i = out->q1.head; i != out->q1.tail; i++) {
         if (fifo_at(&out->q1, i)->state != ENTRY_DONE)
             bury_entry(w, s, fifo_at(&out->q1, i));
     }
-    if (out->spill)
-        COUNT_N(w, dropped_session_ended, spill_fini(&out->spill, bury_last, &b));
+    if (out->spill) {
+        uint64_t unread = spill_fini(&out->spill, bury_last, &b);
+        lock_take(&s->lock);
+        DROPPED_MANY(w, s, unread, session_ended);
+        lock_drop(&s->lock);
+    }
     fifo_fini(&out->q0);
     fifo_fini(&out->q1);
     free(out);

@@ -60,6 +60,7 @@ struct session {
     /* The owner's. */
     uint8_t version; /* of the last connection */
     bool attached;   /* guarded by the table's mutex */
+    bool began;      /* it was told of, or is from before */
     uint16_t id_len;
     uint32_t expiry; /* seconds after the connection ends; EXPIRY_NEVER */
     uint32_t hash;   /* of the client id */

@@ -9,6 +9,7 @@
 #include "base/rand.h"
 #include "base/wheel.h"
 #include "core/broker.h"
+#include "core/event.h"
 #include "core/identity.h"
 #include "core/session.h"
 #include "core/subscribe.h"
@@ -146,8 +147,10 @@ static void away_cancel(struct sessions *t, struct session *s)
 }
 
 /* The session is in no table and has no connection: nothing is left but its remains. */
-static void end_session(struct worker *w, struct session *s)
+static void end_session(struct worker *w, struct session *s, const char *why)
 {
+    if (why && s->began && core_wants(w, CORE_SESSION_ENDED))
+        core_tell_session(w, CORE_SESSION_ENDED, s, why);
     will_publish(w, s);
     session_unsubscribe_all(w, s);
     uint64_t number = s->serial;
@@ -260,7 +263,7 @@ enum claim_result sessions_claim(struct worker *w, struct claim *claim)
     if (due)
         will_send(w, due);
     if (old)
-        end_session(w, old);
+        end_session(w, old, "replaced");
     return result;
 }
 
@@ -282,6 +285,11 @@ void sessions_attached(struct worker *w, struct session *s)
 {
     struct sessions *t = w->broker->sessions;
 
+    if (!s->began) { /* told now, when it can be said who it is */
+        s->began = true;
+        if (core_wants(w, CORE_SESSION_BEGAN))
+            core_tell_session(w, CORE_SESSION_BEGAN, s, NULL);
+    }
     pthread_mutex_lock(&t->mutex);
     if (s->claim)
         kick(s);
@@ -350,7 +358,7 @@ static void let_go(struct worker *w, struct session *s, uint64_t end_ms)
     pthread_mutex_unlock(&t->mutex);
 
     if (old)
-        end_session(w, old);
+        end_session(w, old, claim ? "replaced" : "its connection ended");
     if (claim) {
         journal_submit(w);
         claim->ready(claim, CLAIM_GRANTED);
@@ -372,6 +380,7 @@ struct session *sessions_restore(struct worker *w, const struct restored *r, str
     }
     struct session *s = insert_new(t, r->client_id, r->has_username ? &r->username : NULL);
     s->serial = r->serial;
+    s->began = true;
     s->realm = r->realm;
     s->expiry = r->expiry;
     s->version = r->version;
@@ -482,7 +491,7 @@ bool sessions_tick(struct worker *w)
         struct session *s = over;
         over = s->chain;
         COUNT(w, sessions_expired);
-        end_session(w, s);
+        end_session(w, s, "expired");
     }
     return more;
 }
@@ -515,7 +524,7 @@ void sessions_end_all(struct worker *w)
     while (over) {
         struct session *s = over;
         over = s->chain;
-        end_session(w, s);
+        end_session(w, s, NULL); /* the broker ends, not the session */
     }
 }
 

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "core/broker.h"
+#include "core/event.h"
 #include "mqtt/topic.h"
 
 struct member {
@@ -333,6 +334,7 @@ static enum delivery offer_around(struct worker *w, struct share_group *g,
 {
     uint32_t start = first_choice(w, g, offer->p);
     enum delivery how = DELIVERY_DROPPED;
+    struct session *last = NULL;
     bool tried = false, denied = false;
 
     ask_members(w, g, offer);
@@ -351,6 +353,7 @@ static enum delivery offer_around(struct worker *w, struct share_group *g,
                     COUNT_N(w, dropped_queue_full, (uint64_t)-1);
             }
             how = offer_to(w, member, offer);
+            last = member->session;
             tried = true;
             if (how != DELIVERY_FULL) {
                 if (w->limits->share_strategy == SHARE_STICKY)
@@ -359,10 +362,12 @@ static enum delivery offer_around(struct worker *w, struct share_group *g,
             }
         }
     }
+    if (how == DELIVERY_FULL && core_wants(w, CORE_DROPPED))
+        core_tell_unlocked(w, CORE_DROPPED, last, offer->m, offer->qos, "queue_full");
     if (tried || !denied)
         return tried ? how : DELIVERY_FULL;
     COUNT(w, routed);
-    COUNT(w, dropped_not_authorized);
+    DROPPED(w, NULL, offer->m, offer->qos, not_authorized);
     return DELIVERY_DROPPED;
 }
 

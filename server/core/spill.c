@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/broker.h"
+#include "core/event.h"
 #include "core/restore.h"
 #include "core/session.h"
 #include "store/store.h"
@@ -315,11 +316,13 @@ bool queue_read_run(struct queue_read *r, struct broker *b, struct store *store)
 }
 
 /* The store does not have what it was given, which cannot be; a client must not wait for it. */
-static void give_up(struct worker *w, struct spill *sp)
+static void give_up(struct worker *w, struct session *s)
 {
+    struct spill *sp = s->out->spill;
+
     log_error("store", "%llu queued messages are not in the store any more",
               (unsigned long long)sp->count);
-    COUNT_N(w, dropped_lost, sp->count);
+    DROPPED_MANY(w, s, sp->count, lost);
     sp->count = sp->disk_bytes = 0;
     sp->from = sp->last.head;
 }
@@ -345,7 +348,7 @@ static void take_results(struct worker *w, struct session *s, struct queue_read 
             sp->from = sp->last.head;
     }
     if (r->count == 0 && !r->failed && sp->count > 0 && r->upto == sp->last.head)
-        give_up(w, sp);
+        give_up(w, s);
     session_mark_dirty(w, s);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "core/broker.h"
+#include "core/event.h"
 #include "core/identity.h"
 #include "core/router.h"
 #include "core/session.h"
@@ -54,6 +55,7 @@ void will_send(struct worker *w, struct will *will)
         .publisher_hash = will->publisher_hash,
         .origin = serial_stored(will->publisher) ? will->publisher : 0,
         .from_will = true,
+        .who = will->by,
     };
     const struct broker *b = w->broker;
     struct routed routed;
@@ -75,7 +77,7 @@ void will_publish(struct worker *w, struct session *s)
     s->will = NULL;
     if (!will)
         return;
-    if (!will->by && w->broker->guard)
+    if (!will->by && (w->broker->guard || core_wants_publisher(w)))
         will->by = session_identity(s);
     will_send(w, will);
 }

@@ -45,6 +45,7 @@ void worker_turn_begin(struct worker *w, uint64_t now_ms)
 {
     w->now_ms = now_ms;
     w->limits = atomic_load_explicit(&w->broker->limits, memory_order_acquire);
+    w->events = atomic_load_explicit(&w->broker->events, memory_order_relaxed);
     w->deliveries = 0;
     w->turn_open = true;
 }

@@ -13,6 +13,7 @@
 #include "core/subs.h"
 
 struct broker;
+struct core_event;
 struct flush_batch;
 struct session;
 struct message;
@@ -48,6 +49,8 @@ struct worker_guest {
     bool (*turn)(struct worker_guest *guest);
     /* The log has settled up to there. */
     void (*settled)(struct worker_guest *guest, uint64_t lsn);
+    /* Something happened that broker->events asks for; see core/event.h.  May be NULL. */
+    void (*event)(struct worker_guest *guest, const struct core_event *event);
 };
 
 struct worker {
@@ -59,6 +62,7 @@ struct worker {
     uint64_t now_ms; /* monotonic */
     uint32_t index;
     uint32_t deliveries; /* entries made in this turn */
+    uint32_t events;     /* kinds of core/event.h that are wanted; re-read once a turn */
     bool turn_open;      /* it knows this turn's time and limits */
 
     struct session **dirty; /* sessions to flush at the end of the turn */

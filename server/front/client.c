@@ -61,8 +61,10 @@ void client_on_timer(void *desk, struct wheel_timer *timer)
     CHECK(c, CLIENT_MAGIC);
     desk_worker(c->desk);
     if (c->state != CLIENT_LIVE) {
-        if (c->state != CLIENT_CLOSING)
+        if (c->state != CLIENT_CLOSING) {
             COUNT(c->desk->w, connects_refused);
+            client_tell_refused(c, 0, STR("the connection attempt took too long"));
+        }
         client_close(c, CONN_TIMED_OUT);
     } else if (time_is_up(c)) {
         client_end(c, RC_MAXIMUM_CONNECT_TIME, NULL);

@@ -119,6 +119,8 @@ struct client {
     bool reauth : 1;          /* a re-authentication is under way [MQTT 4.12.1] */
     bool reauth_asked : 1;    /* and it is the modules' turn */
     bool asking : 1;          /* `extra->asked` waits: nothing is read */
+    bool said_goodbye : 1;    /* DISCONNECT came */
+    uint8_t end_reason;       /* why it ends, as far as MQTT has a word for it; 0: none */
     uint16_t keep_alive;      /* seconds, 0: off */
     uint16_t unacked;         /* QoS 1 PUBLISHes since acknowledgements last went out */
     _Atomic uint16_t pending; /* tasks under way that will come back to this client */
@@ -260,6 +262,15 @@ uint8_t client_reason(uint8_t type, uint8_t reason);
 /* Sets the timer of a live client for whatever comes first: its silence, or the end that a module
  * set. */
 void client_arm(struct client *c);
+
+/* front/tell.c: for those who want to know. */
+void client_tell_connected(struct client *c, struct session *s, bool present);
+void client_tell_refused(struct client *c, uint8_t reason, struct str text);
+void client_tell_disconnected(struct client *c, enum conn_cause cause);
+void client_tell_subscribed(struct client *c, struct str filter, uint8_t qos);
+void client_tell_unsubscribed(struct client *c, struct str filter);
+void client_tell_publish_refused(struct client *c, const struct mqtt_publish *p, uint8_t reason,
+                                 const char *why);
 
 /* For timers and tasks. */
 void client_on_timer(void *desk, struct wheel_timer *timer);

@@ -272,6 +272,7 @@ static void go_live(struct client *c, struct session *s)
     COUNT(c->desk->w, connects);
     client_attach(c, s);
     sessions_attached(c->desk->w, s);
+    client_tell_connected(c, s, c->extra->claim.present);
 }
 
 static void welcome(struct attempt *a, const struct claim *claim)

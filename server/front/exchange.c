@@ -29,6 +29,8 @@ void client_disconnect(struct client *c, const struct mqtt_frame *frame)
     }
     if (p.reason == RC_NORMAL_DISCONNECT)
         will_free(&c->session->will); /* [MQTT-3.14.4-3] */
+    c->said_goodbye = true;
+    c->end_reason = p.reason;
     client_close(c, CONN_PEER_CLOSED);
 }
 

@@ -73,8 +73,11 @@ void client_redirect(struct client *c, uint8_t reason, struct str text, struct s
 {
     if (c->state == CLIENT_CLOSING)
         return;
-    if (c->state != CLIENT_LIVE)
+    if (c->state != CLIENT_LIVE) {
         COUNT(desk_worker(c->desk), connects_refused);
+        client_tell_refused(c, reason, text);
+    }
+    c->end_reason = reason;
     log_end(c, reason, text);
     if (may_say(c, reason))
         put_farewell(c, reason, text, server_reference);
@@ -155,6 +158,7 @@ void client_closed(struct conn *conn, void *owner, enum conn_cause cause)
     }
     if (c->session) {
         COUNT(w, disconnects);
+        client_tell_disconnected(c, cause);
         session_detach(w, c->session);
         sessions_release(w, c->session);
         c->session = NULL;

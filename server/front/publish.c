@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 #include "core/broker.h"
+#include "core/event.h"
+#include "core/identity.h"
 #include "core/router.h"
 #include "core/session.h"
 #include "front/client.h"
@@ -193,6 +195,7 @@ static uint8_t route(struct client *c, const struct mqtt_publish *p, struct skep
     if (UNLIKELY(is_system(p->topic))) {
         COUNT_N(w, refused_not_authorized, 1);
         router_count_received(w, p->qos);
+        client_tell_publish_refused(c, p, RC_NOT_AUTHORIZED, "not_authorized");
         *routed = (struct routed){0};
         return RC_NOT_AUTHORIZED;
     }
@@ -209,11 +212,14 @@ static uint8_t route(struct client *c, const struct mqtt_publish *p, struct skep
         .origin = session_written(w, s) ? s->serial : 0,
         .packet_id = p->qos == 2 ? p->packet_id : 0,
         .refusable = c->version == MQTT_50,
+        .who = core_wants_publisher(w) ? session_identity(s) : NULL,
     };
     if (!r || request_is_plain(r))
         router_publish(w, &pub, routed);
     else
         guard_route(r, w, &pub, c->policy->mount_len, routed);
+    if (UNLIKELY(pub.who != NULL))
+        identity_unref(pub.who);
     if (routed->denied)
         return routed->denied;
     if (routed->memory || routed->store || routed->retain_refused ||
@@ -348,6 +354,7 @@ void client_publish(struct client *c, const struct mqtt_frame *frame)
     if (LIKELY(!err) && UNLIKELY((err = check_publish(c, &p)) != 0)) {
         router_count_received(c->desk->w, p.qos);
         COUNT(c->desk->w, refused_invalid);
+        client_tell_publish_refused(c, &p, (uint8_t)err, "invalid");
     }
     if (UNLIKELY(err)) {
         client_end(c, (uint8_t)err, NULL);

@@ -95,6 +95,7 @@ static uint8_t subscribe_one(struct client *c, const struct mqtt_subscription *s
     if (session_subscribe(c->desk->w, c->session, &r, &existed) < 0)
         return RC_QUOTA_EXCEEDED;
     COUNT(c->desk->w, subscribes);
+    client_tell_subscribed(c, r.filter, qos);
     if (wants_retained(sub, existed))
         client_replay_start(c, r.filter, r.options, id);
     return qos;
@@ -288,6 +289,14 @@ static bool filter_broken(enum topic_fault fault)
     return fault == TOPIC_UTF8 || fault == TOPIC_NUL;
 }
 
+static uint8_t unsubscribe_one(struct client *c, struct str filter)
+{
+    if (!session_unsubscribe(c->desk->w, c->session, filter))
+        return RC_NO_SUBSCRIPTION;
+    client_tell_unsubscribed(c, filter);
+    return RC_SUCCESS;
+}
+
 static bool unsubscribe_all(struct client *c, struct mqtt_subscribe *packet, uint8_t *codes)
 {
     const struct limits *l = c->desk->w->limits;
@@ -302,9 +311,7 @@ static bool unsubscribe_all(struct client *c, struct mqtt_subscribe *packet, uin
         if (fault != TOPIC_OK || filter.len + c->policy->mount_len > UINT16_MAX)
             codes[i] = RC_FILTER_INVALID;
         else
-            codes[i] = session_unsubscribe(c->desk->w, c->session, mounted(c, filter))
-                           ? RC_SUCCESS
-                           : RC_NO_SUBSCRIPTION;
+            codes[i] = unsubscribe_one(c, mounted(c, filter));
         COUNT(c->desk->w, unsubscribes);
     }
     return true;

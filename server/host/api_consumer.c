@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "core/broker.h"
+#include "core/event.h"
 #include "core/idset.h"
 #include "core/session.h"
 #include "core/subscribe.h"
@@ -35,6 +36,20 @@ static int check_filter(const struct limits *l, struct str filter, unsigned opti
     if (!l->wildcard_subscriptions && topic_filter_has_wildcard(filter))
         return SKEP_E_INVALID;
     return 0;
+}
+
+static void tell(struct skep_consumer *c, enum core_event_kind kind, struct str filter,
+                 unsigned qos)
+{
+    struct session *s = c->session;
+
+    if (!core_wants(c->place->worker, kind))
+        return;
+    lock_take(&s->lock);
+    core_tell_event(
+        c->place->worker,
+        &(struct core_event){.kind = kind, .session = s, .topic = filter, .qos = (uint8_t)qos});
+    lock_drop(&s->lock);
 }
 
 static void begin_replay(struct skep_consumer *c, const struct subscribe_request *r)
@@ -71,6 +86,7 @@ int skep_consumer_subscribe(struct skep_consumer *c, struct skep_str filter, uns
     if (session_subscribe(w, c->session, &r, &existed) < 0)
         return SKEP_E_LIMIT;
     COUNT(w, subscribes);
+    tell(c, CORE_SUBSCRIBED, r.filter, qos);
     if (!none)
         begin_replay(c, &r);
     return SKEP_OK;
@@ -84,7 +100,10 @@ int skep_consumer_unsubscribe(struct skep_consumer *c, struct skep_str filter)
     if (topic_filter_check(str_in(filter), 0) != TOPIC_OK)
         return SKEP_E_INVALID;
     COUNT(w, unsubscribes);
-    return session_unsubscribe(w, c->session, str_in(filter)) ? SKEP_OK : SKEP_E_NOT_FOUND;
+    if (!session_unsubscribe(w, c->session, str_in(filter)))
+        return SKEP_E_NOT_FOUND;
+    tell(c, CORE_UNSUBSCRIBED, str_in(filter), 0);
+    return SKEP_OK;
 }
 
 struct telling {

@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 #include "core/broker.h"
+#include "core/event.h"
+#include "core/identity.h"
 #include "core/idset.h"
 #include "core/retained.h"
 #include "core/router.h"
@@ -88,7 +90,7 @@ static uint8_t route(struct host_place *place, struct sending *out, bool *writte
     ASSERT(w->hit_count == 0 && !w->journal.message); /* not inside another */
     if ((reason = check(w->limits, p)) != 0) {
         router_count_received(w, p->qos);
-        COUNT(w, refused_invalid);
+        REFUSED(w, p, reason, invalid);
         return reason;
     }
     p->publisher = s ? s->serial : 0;
@@ -102,7 +104,9 @@ static uint8_t route(struct host_place *place, struct sending *out, bool *writte
         p->origin = session_written(w, s) ? s->serial : 0;
         p->packet_id = out->once;
     }
+    p->who = s && core_wants_publisher(w) ? session_identity(s) : NULL;
     host_publish(place->host, w, p, &routed);
+    identity_unref(p->who);
     reason = routed.denied ? routed.denied : reason_of(&routed);
     if (out->once && s)
         *written = hold(w, s, out->once, reason, &routed);
@@ -275,8 +279,7 @@ int skep_publish(struct skep_module *m, const struct skep_message *message,
         return SKEP_E_INVALID;
     if (as && (here != as->place || as->state != CONSUMER_LIVE || as->close_asked))
         return SKEP_E_STATE;
-    if (!here || !here->worker || here->within > 0 ||
-        here->traffic->queue.first)
+    if (!here || !here->worker || here->within > 0 || here->traffic->queue.first)
         return publish_later(m, &known, as, done, arg);
     if (here->traffic->ended)
         return SKEP_E_REFUSED;

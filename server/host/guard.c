@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "core/broker.h"
+#include "core/event.h"
 #include "core/router.h"
 #include "core/session.h"
 #include "core/sessions.h"
@@ -100,14 +101,14 @@ void guard_rules(struct host *h)
 
 /* -- What becomes of a message -- */
 
-static void count_refused(struct worker *w, uint8_t reason)
+static void count_refused(struct worker *w, const struct publication *p, uint8_t reason)
 {
     if (reason == SKEP_RC_QUOTA)
-        COUNT(w, refused_quota);
+        REFUSED(w, p, reason, quota);
     else if (reason == SKEP_RC_PAYLOAD_INVALID || reason == SKEP_RC_TOPIC_INVALID)
-        COUNT(w, refused_invalid);
+        REFUSED(w, p, reason, invalid);
     else
-        COUNT(w, refused_not_authorized);
+        REFUSED(w, p, reason, not_authorized);
 }
 
 /* The topic behind the mount point, which p->topic begins with. */
@@ -164,8 +165,10 @@ void guard_route(struct skep_request *r, struct worker *w, struct publication *p
         if (r->verdict == SKEP_DROP) {
             COUNT(w, accepted);
             COUNT(w, accepted_dropped);
+            if (core_wants(w, CORE_PUBLISHED))
+                core_tell_published(w, p, 0);
         } else {
-            count_refused(w, r->reason);
+            count_refused(w, p, r->reason);
         }
     }
     if (r->verdict != SKEP_ALLOW && r->verdict != SKEP_DROP)

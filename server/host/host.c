@@ -8,6 +8,7 @@
 #include "core/worker.h"
 #include "host/crash.h"
 #include "host/decide.h"
+#include "host/event.h"
 #include "host/guard.h"
 #include "host/life.h"
 #include "host/services.h"
@@ -44,6 +45,7 @@ struct host *host_new(struct broker *broker, struct loop *const *loops,
     h->nowhere = chain_slot(h, "");
     host_on_leave(h, host_forget_slots);
     services_open(h);
+    events_open(h);
     traffic_open(h);
     life_open(h);
     guard_open(h);
@@ -105,6 +107,7 @@ void host_free(struct host **host)
     life_close(h);
     services_close(h);
     traffic_close(h);
+    events_close(h);
     chains_free(h);
     qsbr_online(&h->main_slot);
     qsbr_leave(&h->main_slot);

@@ -13,6 +13,7 @@
 #ifndef SKEP_HOST_HOST_H
 #define SKEP_HOST_HOST_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +30,7 @@ struct host_life;
 struct host_metrics;
 struct host_client;
 struct host_storage;
+struct listeners;
 struct loop;
 struct skep_request;
 struct roll;
@@ -62,7 +64,10 @@ struct host {
     struct host_place *places; /* loop_count of them, then the management loop's */
     struct loop *management;
     char *data_dir;             /* absolute; NULL: nowhere (tests) */
-    _Atomic uint64_t events;    /* kinds (1 << SKEP_EVENT_*) that somebody wants */
+    _Atomic uint64_t events;    /* kinds (1 << SKEP_EVENT_*) that somebody wants: event.c sums up */
+    uint64_t module_events;     /* those of modules; this and the next under listen_lock */
+    _Atomic(struct listeners *) listeners;
+    pthread_mutex_t listen_lock;
     _Atomic uint32_t verdicts;  /* generation of remembered verdicts: older ones are void */
     struct chain_slot *chains;  /* never shrinks */
     struct chain_slot *nowhere; /* of those who came through no listener that still is */

@@ -12,6 +12,7 @@
 #include "host/alarm.h"
 #include "host/command.h"
 #include "host/crash.h"
+#include "host/event.h"
 #include "host/life_impl.h"
 #include "host/report.h"
 #include "host/services.h"
@@ -387,7 +388,7 @@ static void swap_roll(struct host *h, const struct life_set *set)
             events |= set->modules[i]->d->events;
     }
     qsbr_retire(&h->main_slot, atomic_exchange(&h->roll, roll), free);
-    atomic_store(&h->events, events);
+    events_swap(h, events);
 }
 
 static bool in_set(const struct life_set *set, const struct skep_module *m)

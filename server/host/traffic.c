@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "host/consumer.h"
+#include "host/event.h"
 #include "host/host.h"
 #include "host/services.h"
 #include "mqtt/reason.h"
@@ -157,7 +158,7 @@ void traffic_open(struct host *h)
         if (!h->places[i].worker)
             continue;
         struct traffic *t = xcalloc(1, sizeof *t);
-        t->guest = (struct worker_guest){.turn = on_turn, .settled = on_settled};
+        t->guest = (struct worker_guest){.turn = on_turn, .settled = on_settled, .event = event_from_core};
         t->place = &h->places[i];
         t->place->traffic = t;
         t->place->worker->guest = &t->guest;
