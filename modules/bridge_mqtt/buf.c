@@ -26,7 +26,7 @@ uint8_t *buf_room(struct buf *b, size_t n)
 {
     size_t len = buf_len(b), cap = b->cap ? b->cap : BUF_FIRST;
 
-    if (b->end + n <= b->cap)
+    if (b->ptr && b->end + n <= b->cap)
         return b->ptr + b->end;
     if (b->start) {
         memmove(b->ptr, b->ptr + b->start, len);

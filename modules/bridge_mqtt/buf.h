@@ -16,7 +16,7 @@ static inline size_t buf_len(const struct buf *b)
 
 static inline const uint8_t *buf_data(const struct buf *b)
 {
-    return b->ptr + b->start;
+    return b->ptr ? b->ptr + b->start : NULL;
 }
 
 /* Room for n more bytes behind the end; buf_grew() makes what was written there part of it. */

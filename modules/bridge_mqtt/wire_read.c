@@ -153,6 +153,9 @@ static void take_props(struct cursor *c, enum wire_version version, struct wire_
 bool wire_user_next(struct skep_str *rest, struct skep_user_property *out)
 {
     struct wire_props ignored;
+
+    if (rest->len == 0)
+        return false;
     struct cursor c = {(const uint8_t *)rest->ptr, (const uint8_t *)rest->ptr + rest->len, false};
 
     while (c.at < c.end) {
