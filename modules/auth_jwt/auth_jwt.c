@@ -4,8 +4,10 @@
  *
  * The token is the password (or the user name), or the data of MQTT 5's enhanced authentication.
  * This file holds the options and the life of an instance; see instance.h for the rest. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "auth_jwt/instance.h"
 
@@ -107,12 +109,21 @@ static void check_lines(const struct jwt_conf *c, struct skep_report *report)
     }
 }
 
+static void check_file(const char *option, const char *path, struct skep_report *report)
+{
+    if (path && access(path, R_OK) != 0)
+        skep_report(report, NULL, NULL, "%s: %s: %s", option, path, strerror(errno));
+}
+
 static void check(const void *conf, struct skep_report *report)
 {
     const struct jwt_conf *c = conf;
 
     keys_unref(sources_read(c, report));
     check_lines(c, report);
+    check_file("jwks_ca", c->jwks_ca, report);
+    check_file("jwks_certificate", c->jwks_certificate, report);
+    check_file("jwks_key", c->jwks_key, report);
     if (c->jwks_url && strncmp(c->jwks_url, "http://", 7) != 0 &&
         strncmp(c->jwks_url, "https://", 8) != 0)
         skep_report(report, NULL, NULL, "jwks_url: expects http:// or https://");

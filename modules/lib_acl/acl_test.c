@@ -406,6 +406,20 @@ static void mistakes_are_told_by_place(void **state)
     }
 }
 
+static void the_example_is_taken(void **state)
+{
+    static char text[4000];
+    FILE *f = fopen(MODULE_DIR "/../acl_file/access.conf", "r");
+    struct acl *acl;
+
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    acl = parse(text);
+    assert_in_range(acl_rules(acl), 5, 10);
+    acl_free(&acl);
+}
+
 static void one_mistake_does_not_hide_the_next(void **state)
 {
     struct acl_options options = {0};
@@ -601,6 +615,7 @@ int main(void)
         cmocka_unit_test(or_granted_and_checked_at_delivery),
         cmocka_unit_test(mosquittos_files_mean_what_they_do_there),
         cmocka_unit_test(mistakes_are_told_by_place),
+        cmocka_unit_test(the_example_is_taken),
         cmocka_unit_test(one_mistake_does_not_hide_the_next),
         cmocka_unit_test(covering_and_touching_are_what_topics_say),
         cmocka_unit_test(the_index_agrees_with_a_search_through_all),

@@ -97,7 +97,8 @@ static enum skep_verdict refuse(struct ask *a, struct skep_request *r, const uns
     if (!skep_request_is_dry(r))
         skep_counter_add(a->shortcuts[why], 1);
     if (stale && stale->verdict == SKEP_ALLOW) {
-        skep_counter_add(a->shortcuts[SHORT_STALE], 1);
+        if (!skep_request_is_dry(r))
+            skep_counter_add(a->shortcuts[SHORT_STALE], 1);
         verdict = conclude(a, r, stale, "an expired answer, while the backend fails");
     } else if (why == SHORT_BUSY) {
         skep_note(r, NULL, 0, "too many questions wait for the backend");

@@ -1,5 +1,7 @@
 /* What the options of auth_http and acl_http mean, what is counted, and the operator's commands. */
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "lib_http_decision/ask_impl.h"
 
@@ -38,11 +40,20 @@ struct question *ask_question(const struct ask_conf *conf, const struct ask_kind
     return q;
 }
 
+static void check_file(const char *option, const char *path, struct skep_report *report)
+{
+    if (path && access(path, R_OK) != 0)
+        skep_report(report, NULL, NULL, "%s: %s: %s", option, path, strerror(errno));
+}
+
 void ask_check(const struct ask_conf *c, const struct ask_kind *kind, struct skep_report *report)
 {
     struct question *q = ask_question(c, kind, report);
 
     question_free(&q);
+    check_file("ca", c->ca, report);
+    check_file("certificate", c->certificate, report);
+    check_file("key", c->key, report);
     if (!c->certificate != !c->key)
         skep_report(report, NULL, NULL, "`certificate` and `key` need each other");
     if (c->user && c->bearer.value.len)

@@ -250,7 +250,7 @@ static const char *add_form(const struct question *q, const struct inputs *in, s
             buffer_text(out, "&");
         buffer_percent(out, skep_str(q->fields.items[i].name));
         buffer_text(out, "=");
-        why = template_render(q->fields.items[i].value, PLACE_FORM, in, out);
+        why = template_render(q->fields.items[i].value, PLACE_FORM_VALUE, in, out);
     }
     return why;
 }
@@ -264,7 +264,7 @@ static const char *add_json(const struct question *q, const struct inputs *in, s
         buffer_text(out, i ? ",\"" : "\"");
         buffer_json(out, skep_str(q->fields.items[i].name));
         buffer_text(out, "\":\"");
-        why = template_render(q->fields.items[i].value, PLACE_JSON, in, out);
+        why = template_render(q->fields.items[i].value, PLACE_JSON_VALUE, in, out);
         buffer_text(out, "\"");
     }
     buffer_text(out, "}");

@@ -153,7 +153,9 @@ static int rules_of(struct rules *rules, const char *text, const char **why)
 {
     cJSON *v = json_parse(skep_str(text), why);
     assert_non_null(v);
+    *why = "not set";
     int err = rules_parse(rules, v, why);
+    assert_int_equal(err < 0, *why != NULL);
     cJSON_Delete(v);
     return err;
 }

@@ -199,10 +199,12 @@ int rules_parse(struct rules *out, const cJSON *value, const char **why)
             if ((err = rule_read(out, rule, why)) < 0)
                 break;
         }
-    if (err < 0)
+    if (err < 0) {
         rules_fini(out);
-    else
+    } else {
+        *why = NULL;
         rules_shrink(out);
+    }
     return err;
 }
 

@@ -175,12 +175,14 @@ static const char *put(struct buffer *out, enum place place, struct skep_str val
         return NULL;
     case PLACE_QUERY:
     case PLACE_FORM:
+    case PLACE_FORM_VALUE:
         buffer_percent(out, value);
         return NULL;
     case PLACE_HEADER:
         buffer_header(out, value);
         return NULL;
     case PLACE_JSON:
+    case PLACE_JSON_VALUE:
         return buffer_json(out, value) ? NULL : "JSON cannot hold what is not text";
     case PLACE_PLAIN:
         buffer_str(out, value);
@@ -223,8 +225,11 @@ const char *template_render(const struct template *t, enum place place, const st
 
     for (size_t i = 0; i < t->count && !why; i++) {
         const struct part *p = &t->parts[i];
-        buffer_str(out, p->literal);
-        if (p->variable < 0)
+        if (place == PLACE_FORM_VALUE || place == PLACE_JSON_VALUE)
+            why = put(out, place, p->literal);
+        else
+            buffer_str(out, p->literal);
+        if (p->variable < 0 || why)
             continue;
         why =
             p->base64 ? put_base64(out, place, value_of(p, in)) : put(out, place, value_of(p, in));

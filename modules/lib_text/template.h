@@ -47,6 +47,9 @@ enum place {
     PLACE_JSON,   /* inside a string: JSON's escapes; what is not text is refused */
     PLACE_HEADER, /* what is not visible ASCII: percent */
     PLACE_PLAIN,  /* as it is */
+    /* The template is one value, so that what is written in it is encoded, too. */
+    PLACE_FORM_VALUE,
+    PLACE_JSON_VALUE,
 };
 
 struct template;

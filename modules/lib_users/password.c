@@ -221,6 +221,14 @@ static int scram_digest(const struct password_hash *h, struct skep_str password,
     return scram_keys(password, h->salt, h->salt_len, h->cost, digest, digest + SCRAM_KEY) == 0;
 }
 
+/* HMAC fills short keys up with NUL: "secret" and "secret\0" are one password to PBKDF2.  Nobody's
+ * password ends like that. */
+static bool is_padded(const struct password_hash *h, struct skep_str password)
+{
+    return (h->kind == PASSWORD_PBKDF2 || h->kind == PASSWORD_SCRAM) && password.len &&
+           password.ptr[password.len - 1] == '\0';
+}
+
 int password_check(const struct password_hash *h, struct skep_str password)
 {
     static int (*const digests[])(const struct password_hash *, struct skep_str,
@@ -232,7 +240,7 @@ int password_check(const struct password_hash *h, struct skep_str password)
     };
     unsigned char digest[PASSWORD_DIGEST_MAX] = {0};
     int ok = password.len <= INT_MAX && digests[h->kind](h, password, digest);
-    int same = CRYPTO_memcmp(digest, h->digest, h->digest_len) == 0;
+    int same = (CRYPTO_memcmp(digest, h->digest, h->digest_len) == 0) & !is_padded(h, password);
 
     OPENSSL_cleanse(digest, sizeof digest);
     return ok ? same : -1;

@@ -107,6 +107,8 @@ static void the_vector_of_rfc_7677_is_a_verifier(void **state)
 
     assert_int_equal(1, check(u, "user", "pencil"));
     assert_int_equal(0, check(u, "user", "pencils"));
+    assert_int_equal(
+        0, password_check(users_find(u, SKEP_STR("user"))->password, SKEP_STR("pencil\0")));
     users_free(&u);
 }
 

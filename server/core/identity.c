@@ -56,8 +56,11 @@ static void take(struct str *s, char **at)
 }
 
 static void take_all(struct identity_facts *f, struct identity_pair *attributes,
-                     struct identity_rule *rules, char *at)
+                     struct identity_rule *rules, uint64_t *quotas, char *at)
 {
+    if (f->quota_count > 0)
+        memcpy(quotas, f->quotas, f->quota_count * sizeof *quotas);
+    f->quotas = quotas;
     take(&f->id, &at);
     take(&f->username, &at);
     take(&f->address, &at);
@@ -88,14 +91,15 @@ struct skep_client *identity_new(const struct identity_facts *facts, struct pres
 {
     size_t pairs = facts->attribute_count * sizeof(struct identity_pair);
     size_t rules = facts->rule_count * sizeof(struct identity_rule);
-    struct skep_client *c = xcalloc(1, sizeof *c + pairs + rules + text_size(facts));
+    size_t quotas = facts->quota_count * sizeof(uint64_t);
+    struct skep_client *c = xcalloc(1, sizeof *c + pairs + rules + quotas + text_size(facts));
     char *behind = (char *)(c + 1);
 
     c->magic = IDENTITY_MAGIC;
     atomic_init(&c->refs, 1);
     c->facts = *facts;
     take_all(&c->facts, (struct identity_pair *)behind, (struct identity_rule *)(behind + pairs),
-             behind + pairs + rules);
+             (uint64_t *)(behind + pairs + rules), behind + pairs + rules + quotas);
     c->host_len = host_len(c->facts.address);
     if (presence)
         atomic_fetch_add_explicit(&presence->refs, 1, memory_order_relaxed);

@@ -55,6 +55,9 @@ struct identity_facts {
     uint8_t protocol;         /* enum mqtt_version */
     bool has_username, is_tls, is_websocket;
     uint16_t attribute_count, rule_count;
+    uint16_t quota_count;   /* 0, or one of each kind */
+    const uint64_t *quotas; /* SKEP_QUOTA_*; UINT64_MAX: not set */
+    uint64_t expiry_ms;     /* when the connection has to end, wall clock; 0: never */
     const struct identity_pair *attributes;
     const struct identity_rule *rules;
 };

@@ -76,13 +76,23 @@ static struct skep_client *identity_away(const struct session *s)
                         NULL);
 }
 
-const struct skep_client *session_identity_locked(struct session *s)
+static struct skep_client *identity_made(struct session *s)
 {
     struct link *link = session_link(s);
 
+    return link && link->ops->identify ? link->ops->identify(link) : identity_away(s);
+}
+
+const struct skep_client *session_identity_locked(struct session *s)
+{
     if (!s->identity)
-        s->identity = link && link->ops->identify ? link->ops->identify(link) : identity_away(s);
+        s->identity = identity_made(s);
     return s->identity;
+}
+
+struct skep_client *session_describe(struct session *s)
+{
+    return s->identity ? identity_ref(s->identity) : identity_made(s);
 }
 
 struct skep_client *session_identity(struct session *s)
@@ -283,6 +293,14 @@ uint64_t session_queued(struct session *s)
 {
     lock_take(&s->lock);
     uint64_t n = s->out ? outbox_count(s->out) : 0;
+    lock_drop(&s->lock);
+    return n;
+}
+
+uint32_t session_in_flight(struct session *s)
+{
+    lock_take(&s->lock);
+    uint32_t n = s->out ? s->out->in_flight : 0;
     lock_drop(&s->lock);
     return n;
 }

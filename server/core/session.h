@@ -62,10 +62,10 @@ struct session {
     bool attached;   /* guarded by the table's mutex */
     bool began;      /* it was told of, or is from before */
     uint16_t id_len;
-    uint32_t expiry; /* seconds after the connection ends; EXPIRY_NEVER */
-    uint32_t hash;   /* of the client id */
-    uint32_t realm;  /* see struct claim */
-    struct subtable subs;
+    uint32_t expiry;        /* seconds after the connection ends; EXPIRY_NEVER */
+    uint32_t hash;          /* of the client id */
+    uint32_t realm;         /* see struct claim */
+    struct subtable subs;   /* .connected_s: since when, by the wall clock; front's */
     struct idset *received; /* inbound QoS 2 ids between PUBREC and PUBREL */
     struct will *will;
     struct away *away;     /* guarded by the table's mutex */
@@ -154,6 +154,8 @@ bool session_took(struct worker *w, struct session *s, uint64_t counter);
 
 /* Messages in queues, for status: waiting and in flight.  Any worker. */
 uint64_t session_queued(struct session *s);
+/* Of them, those sent and not acknowledged. */
+uint32_t session_in_flight(struct session *s);
 
 /* Room for so many more QoS>0 messages before the queue's limit; for pacing retained replay. */
 uint64_t session_room(struct worker *w, struct session *s);
@@ -166,6 +168,9 @@ void session_identify(struct session *s, struct skep_client *who);
 struct skep_client *session_identity(struct session *s);
 /* The same with the lock held; borrowed until it is dropped. */
 const struct skep_client *session_identity_locked(struct session *s);
+/* With the lock held: a reference; one that has to be made is not kept, so that looking at all
+ * clients leaves nothing behind. */
+struct skep_client *session_describe(struct session *s);
 
 /* -- Life: see core/sessions.h -- */
 struct session *session_new(struct str id, uint64_t serial);

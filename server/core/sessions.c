@@ -16,7 +16,7 @@
 #include "core/will.h"
 #include "mqtt/reason.h"
 
-enum { BUCKETS_FIRST = 1024, TICK_TIMERS = 1000 };
+enum { BUCKETS_FIRST = 1024, WALK_BUCKETS = 256, TICK_TIMERS = 1000 };
 
 /* What a session has in addition while its client is away. */
 struct away {
@@ -548,6 +548,31 @@ void sessions_each(struct sessions *t, bool (*each)(void *arg, struct session *s
             more = each(arg, s);
     }
     pthread_mutex_unlock(&t->mutex);
+}
+
+bool sessions_walk(struct sessions *t, uint32_t *at, void (*each)(void *arg, struct session *s),
+                   void *arg)
+{
+    pthread_mutex_lock(&t->mutex);
+    uint32_t end = *at + WALK_BUCKETS < t->bucket_count ? *at + WALK_BUCKETS : t->bucket_count;
+    for (; *at < end; (*at)++) {
+        for (struct session *s = t->buckets[*at]; s; s = s->chain)
+            each(arg, s);
+    }
+    bool more = *at < t->bucket_count;
+    pthread_mutex_unlock(&t->mutex);
+    return more;
+}
+
+bool sessions_with(struct sessions *t, struct str client_id,
+                   void (*fn)(void *arg, struct session *s), void *arg)
+{
+    pthread_mutex_lock(&t->mutex);
+    struct session *s = find(t, client_id);
+    if (s)
+        fn(arg, s);
+    pthread_mutex_unlock(&t->mutex);
+    return s != NULL;
 }
 
 /* Lock held. */

@@ -105,6 +105,15 @@ struct sessions_stats sessions_stats(struct sessions *sessions);
 void sessions_each(struct sessions *sessions, bool (*each)(void *arg, struct session *s),
                    void *arg);
 
+/* The same in slices, so that nobody waits long for the mutex: *at is 0 at first; false behind the
+ * last.  Sessions that come and go meanwhile may be met or missed. */
+bool sessions_walk(struct sessions *sessions, uint32_t *at,
+                   void (*each)(void *arg, struct session *s), void *arg);
+
+/* Calls fn for the session of that client id, if there is one: table mutex held, be brief. */
+bool sessions_with(struct sessions *sessions, struct str client_id,
+                   void (*fn)(void *arg, struct session *s), void *arg);
+
 /* Ends the connection of that client id with a reason; false when not connected. */
 bool sessions_kick(struct sessions *sessions, struct str client_id, uint8_t reason);
 /* The same with a text for the client (NULL: none), and only if it is that connection (NULL: any).

@@ -248,6 +248,15 @@ void share_leave(struct worker *w, struct session *s, struct share_group *g)
     pthread_mutex_unlock(&sh->mutex);
 }
 
+void share_each(struct share_group *g, void (*each)(void *arg, struct session *s, unsigned options),
+                void *arg)
+{
+    lock_take(&g->lock);
+    for (uint32_t i = 0; i < g->count; i++)
+        each(arg, g->members[i].session, g->members[i].options);
+    lock_drop(&g->lock);
+}
+
 /* -- Choosing -- */
 
 static uint32_t first_choice(struct worker *w, struct share_group *g, const struct publication *p)

@@ -25,6 +25,10 @@ struct share_group *share_join(struct worker *w, struct session *s, struct str n
 /* The group is the key of a subscription of s. */
 void share_leave(struct worker *w, struct session *s, struct share_group *group);
 
+/* Calls each for every member with its options; the group's lock is held. */
+void share_each(struct share_group *group,
+                void (*each)(void *arg, struct session *s, unsigned options), void *arg);
+
 /* The group of that name and filter, or NULL. */
 struct share_group *share_find(struct worker *w, struct str name, struct str filter);
 

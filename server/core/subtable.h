@@ -4,6 +4,7 @@
 #ifndef SKEP_CORE_SUBTABLE_H
 #define SKEP_CORE_SUBTABLE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ struct subtable {
     struct subscription *slots;
     uint32_t count, cap; /* cap: power of two or 0 */
     struct lock lock;
+    _Atomic uint32_t connected_s; /* not of the table, but where a hole would be: see session.h */
 };
 
 /* Lock held by the caller if it is not the owner. */

@@ -69,6 +69,8 @@ struct skep_client *client_identity_new(const struct client *c)
 
     conn_facts(c->conn, &conn);
     client_facts(c, &conn, address, &facts);
+    facts.connected_at =
+        atomic_load_explicit(&s->subs.connected_s, memory_order_relaxed) * UINT64_C(1000);
     facts.id = session_id(s);
     facts.username = str_of(s->username);
     facts.has_username = s->username != NULL;

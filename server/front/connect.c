@@ -270,6 +270,8 @@ static void go_live(struct client *c, struct session *s)
     entrance_settled(c);
     client_arm(c);
     COUNT(c->desk->w, connects);
+    atomic_store_explicit(&s->subs.connected_s, (uint32_t)(loop_wall_ms(c->desk->loop) / 1000),
+                          memory_order_relaxed);
     client_attach(c, s);
     sessions_attached(c->desk->w, s);
     client_tell_connected(c, s, c->extra->claim.present);

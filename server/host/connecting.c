@@ -112,12 +112,16 @@ const struct skep_client *connecting_who(struct connecting *c)
     return c->who;
 }
 
-struct skep_client *connecting_result(struct connecting *c, struct str id)
+struct skep_client *connecting_result(struct connecting *c, struct str id, const uint64_t *quotas,
+                                      uint64_t expiry_ms)
 {
     struct identity_facts f = facts_now(c);
     struct identity_rule *rules = NULL;
 
     f.id = id;
+    f.quotas = quotas;
+    f.quota_count = quotas ? HOST_QUOTAS : 0;
+    f.expiry_ms = expiry_ms;
     if (c->rule_count > 0) { /* a re-authentication that gives rules replaces those there were */
         rules = rules_fill_in(c->rules, c->rule_count, f.id, f.username);
         f.rules = rules;

@@ -46,7 +46,8 @@ void connecting_free(struct connecting **c);
 const struct skep_client *connecting_who(struct connecting *c);
 
 /* The final description, rules filled in.  A reference. */
-struct skep_client *connecting_result(struct connecting *c, struct str id);
+struct skep_client *connecting_result(struct connecting *c, struct str id, const uint64_t *quotas,
+                                      uint64_t expiry_ms);
 
 void connecting_kept(struct connecting *c, struct str from, const char *to);
 

@@ -196,7 +196,7 @@ void host_auth_end(struct host_client *hc)
 
 struct skep_client *host_client_admit(struct host_client *hc, struct str id)
 {
-    struct skep_client *who = connecting_result(hc->connecting, id);
+    struct skep_client *who = connecting_result(hc->connecting, id, hc->quotas, hc->expiry_ms);
 
     identity_unref(hc->who);
     hc->who = who;

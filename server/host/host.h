@@ -32,6 +32,7 @@ struct host_client;
 struct host_storage;
 struct listeners;
 struct loop;
+struct skep_http_server;
 struct skep_request;
 struct roll;
 struct skep_module;
@@ -78,10 +79,11 @@ struct host {
     bool serving;                /* the clients' loops run.  Main thread */
     host_leave_fn *leave[HOST_LEAVE_MAX];
     unsigned leave_count;
-    struct qsbr_slot main_slot;    /* of the main thread; offline but while it changes things */
-    _Atomic uint64_t http_numbers; /* given out to HTTP exchanges so far */
-    _Atomic bool stopping;         /* host_stop() was called */
-    _Atomic bool ending;           /* services_stop() was called */
+    struct qsbr_slot main_slot;       /* of the main thread; offline but while it changes things */
+    _Atomic uint64_t http_numbers;    /* given out to HTTP exchanges so far */
+    _Atomic bool stopping;            /* host_stop() was called */
+    _Atomic bool ending;              /* services_stop() was called */
+    struct skep_http_server *servers; /* open ones, of all modules; management loop */
     struct host_jobs *jobs;
     struct host_metrics *metrics;
     struct host_storage *storage;

@@ -76,6 +76,11 @@ static bool has_subject(const struct skep_request *r)
     return r->stage != SKEP_STAGE_CONNECT && r->stage != SKEP_STAGE_AUTH;
 }
 
+static struct skep_str give(struct str s)
+{
+    return skep_bytes(s.ptr, s.len);
+}
+
 static void into_ring(const struct skep_request *r, const struct skep_client *who)
 {
     char where[RING_TEXT];
@@ -93,10 +98,37 @@ static void into_ring(const struct skep_request *r, const struct skep_client *wh
                             });
 }
 
+/* "module file:line text": who said so, and why. */
+static void tell(const struct skep_request *r)
+{
+    char where[RING_TEXT], text[2 * RING_TEXT];
+    struct str note = note_where(r, where, sizeof where);
+    int n = snprintf(text, sizeof text, "%s%s%.*s", r->module ? r->module->name : "skep",
+                     note.len > 0 ? " " : "", STR_ARG(note));
+
+    host_event(
+        r->place->host,
+        &(struct skep_event){
+            .size = sizeof(struct skep_event),
+            .kind = SKEP_EVENT_DECIDED,
+            .now_ms = loop_now_ms(r->place->loop),
+            .client = request_who(r),
+            .topic = has_subject(r) ? give(subject(r)) : skep_str(NULL),
+            .text = skep_bytes(text, n < (int)sizeof text ? (size_t)n : sizeof text - 1),
+            .qos = has_subject(r) ? qos_of(r) : 0,
+            .reason = r->reason,
+            .stage = r->stage,
+            .verdict = r->verdict,
+            .retain = has_subject(r) && r->stage != SKEP_STAGE_SUBSCRIBE && r->message.retain,
+        });
+}
+
 void note_decision(struct skep_request *r)
 {
     const struct skep_client *who;
 
     if (!trivial(r) && (who = request_who(r)) != NULL)
         into_ring(r, who);
+    if (host_wants(r->place->host, SKEP_EVENT_DECIDED) && !r->dry)
+        tell(r);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "host/api_http_server.h"
 #include "host/api_loop.h"
 #include "host/http.h"
 #include "host/jobs.h"
@@ -48,6 +49,8 @@ static void quiesce_place(struct loop *l, void *arg)
 
     timers_quiesce(q->module, q->place);
     watches_quiesce(q->module, q->place);
+    if (q->place->index == HOST_MANAGEMENT)
+        servers_quiesce(q->module);
 }
 
 void services_quiesce(struct skep_module *m)
@@ -71,11 +74,12 @@ static void warn(const struct skep_module *m, unsigned count, const char *what)
 
 unsigned services_forget(struct skep_module *m)
 {
-    unsigned timers = timers_forget(m), watches = watches_forget(m);
+    unsigned timers = timers_forget(m), watches = watches_forget(m), servers = servers_forget(m);
 
     warn(m, timers, "timers");
     warn(m, watches, "watches of descriptors");
+    warn(m, servers, "HTTP servers");
     metrics_forget(m);
     free(atomic_exchange(&m->things.http, NULL));
-    return timers + watches;
+    return timers + watches + servers;
 }

@@ -11,6 +11,7 @@
 struct http_counts;
 struct metric;
 struct posted;
+struct skep_http_exchange;
 struct skep_http_server;
 struct skep_timer;
 struct skep_watch;
@@ -22,8 +23,9 @@ struct module_things {
     struct skep_timer *timers;
     struct skep_watch *watches;
     struct posted *tasks;
-    struct skep_http_server *servers;   /* management loop */
-    _Atomic(struct http_counts *) http; /* its metrics; NULL until the first request */
+    struct skep_http_server *servers;     /* management loop */
+    struct skep_http_exchange *exchanges; /* that wait for the module's answer; the same */
+    _Atomic(struct http_counts *) http;   /* its metrics; NULL until the first request */
 };
 
 #endif

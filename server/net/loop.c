@@ -69,11 +69,6 @@ struct qsbr_slot *loop_qsbr(struct loop *l)
     return &l->qsbr;
 }
 
-struct event_base *loop_base(struct loop *l)
-{
-    return l->base;
-}
-
 void loop_again(struct loop *l)
 {
     l->again = true;

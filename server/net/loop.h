@@ -108,12 +108,6 @@ void loop_stats(const struct loop *l, struct loop_stats *out);
  * connections; it must not adopt any. */
 void loop_each_owner(struct loop *l, void (*fn)(void *owner, void *arg), void *arg);
 
-/* libevent's base (without locks), for libraries that bring events of their own.  Their callbacks
- * run in step 1, where shared structures must not be read and the clock is the last turn's: they
- * note what happened and leave the rest to a task or a watch. */
-struct event_base;
-struct event_base *loop_base(struct loop *l);
-
 /* Makes the next poll not sleep, so that turn_end() runs again: for work cut into slices. */
 void loop_again(struct loop *l);
 

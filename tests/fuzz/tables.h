@@ -27,6 +27,7 @@ struct fuzz_top {
     char text[8];
     struct directive_list list;
     struct fuzz_inner inner;
+    struct directive_lines lines;
     struct directive_blocks items, loads;
 };
 

@@ -466,3 +466,142 @@ story("while a module warms up, all else goes on", "MQTT-7.0.0-2/3.1.1", functio
   t:check(b.output:find("unload v1 tag=b.*unload v1 tag=[ab]"), "not unloaded")
   waiting:close()
 end)
+
+-- Who may come in, and what they may do: as far as that is the host's business.
+
+story("a module that decides about CONNECT closes the door to all others", "MQTT-3.1.4-2", function(t)
+  local b = t:own_broker(conf "load gate { password sesame; }")
+  b:join { username = "u", password = "sesame" }:ping()
+  b:client { username = "u", password = "open" }:expect_refused { 0x86, 4 }
+  b:client { username = "u" }:expect_refused { 0x87, 5 }
+  b:client {}:expect_refused { 0x87, 5 }
+  b:reload "" -- without the module loopback is open again
+  b:wait_output "configuration reloaded"
+  b:join():ping()
+end)
+
+story("anonymous allow admits whom no module knows", "MQTT-3.1.4-2", function(t)
+  local b = t:own_broker(conf "load gate { password sesame; }\nanonymous allow;")
+  b:join():ping()
+  b:client { username = "u", password = "open" }:expect_refused { 0x86, 4 }
+end)
+
+story("a listener for other machines needs something that knows its clients", "MQTT-7.0.0-2/3.1.1",
+  function(t)
+  local outside = "listener mqtt { bind 0.0.0.0:1; %s }\n"
+  local code, text = try(t, outside:format "")
+  t:check(code == 1 and text:find("nothing authenticates its clients", 1, true), text)
+  local gate = conf "load gate { password a; }\n"
+  code, text = try(t, gate .. outside:format "")
+  t:equal(code, 0, "with a module that decides about CONNECT: " .. text)
+  code, text = try(t, gate .. outside:format "modules none;")
+  t:check(code == 1 and text:find("nothing authenticates its clients", 1, true), text)
+  code, text = try(t, conf "load probe;\nload list;\nload gate { password a; }\n"
+    .. outside:format "modules probe list;")
+  t:check(code == 1 and text:find("nothing authenticates its clients", 1, true), text)
+  code, text = try(t, conf "load probe;\nload gate:g { password a; }\n" .. outside:format "modules probe gate:g;")
+  t:equal(code, 0, text)
+end)
+
+story("each listener has its own chain", "MQTT-3.1.4-2", function(t)
+  local b = t:own_broker(conf [[
+load gate { password one; }
+load gate:two { password two; }
+listener mqtt { bind 127.0.0.1:${port}; }
+listener second { bind 127.0.0.1:${second_port}; modules gate:two; }
+listener open { bind 127.0.0.1:${open_port}; modules none; }]])
+  local function at(name, password)
+    return b:client { port = b.ports[name], username = "u", password = password }
+  end
+  at("port", "one"):expect { "CONNACK", reason = 0 }
+  at("port", "two"):expect_refused { 0x86, 4 } -- the first of the two has the word
+  at("second_port", "two"):expect { "CONNACK", reason = 0 }
+  at("second_port", "one"):expect_refused { 0x86, 4 }
+  at("open_port", "any"):expect { "CONNACK", reason = 0 }
+end)
+
+local function may_publish(c, topic)
+  c:send { "PUBLISH", topic = topic, payload = "x", qos = 1, id = c:take_id() }
+  local got = c:expect { "PUBACK" }
+  return got.reason == nil or got.reason == 0 or got.reason == 0x10
+end
+
+local function may_subscribe(c, filter)
+  c:send { "SUBSCRIBE", id = c:take_id(), filters = { { filter, 1 } } }
+  return c:expect { "SUBACK" }.codes[1] < 0x80
+end
+
+story("acl_default: what nobody has an opinion about", "MQTT-3.3.5-2/5", function(t)
+  for _, case in ipairs {
+    { "load list { topics a; }", false }, -- auto: a list is there
+    { "load list { topics a; }\nacl_default allow;", true },
+    { "load list { topics a; }\nacl_default deny;", false },
+    { "acl_default deny;", false },
+    { "load probe;", true }, -- auto: nobody decides
+    { "", true },
+  } do
+    local b = t:own_broker(conf(case[1]))
+    local c = b:join()
+    t:equal(may_publish(c, "b"), case[2], case[1] .. ": publish to b")
+    t:equal(may_subscribe(c, "b"), case[2], case[1] .. ": subscribe to b")
+    if case[1]:find "list" then
+      t:check(may_publish(c, "a"), case[1] .. ": publish to a")
+      t:check(may_subscribe(c, "a"), case[1] .. ": subscribe to a")
+    end
+  end
+end)
+
+story("clients that are there follow the rules of a reload", "MQTT-3.3.5-2/5", function(t)
+  local b = t:own_broker(conf "load list { topics old; }")
+  local c = b:join()
+  t:check(may_publish(c, "old") and not may_publish(c, "new"), "before")
+  rewrite(b, conf "load list { topics new; }")
+  reload(b)
+  t:check(may_publish(c, "new") and not may_publish(c, "old"), "afterwards")
+  rewrite(b, "")
+  reload(b)
+  t:check(may_publish(c, "new") and may_publish(c, "old"), "without the module")
+end)
+
+story("the door is never open while modules are swapped", "MQTT-3.1.4-2", function(t)
+  local text = "load gate { password sesame; }\nload list { topics good; }\nload probe { tag %d; }"
+  local b = t:own_broker(conf(text:format(0)))
+  local busy = { stop = false, left = 3, tried = 0 }
+  local function loop(fn)
+    sched.start(function()
+      local ok, err = pcall(function()
+        while not busy.stop do
+          fn()
+          busy.tried = busy.tried + 1
+        end
+      end)
+      if not ok then busy.err = busy.err or err end
+      busy.left = busy.left - 1
+      sched.signal(busy)
+    end)
+  end
+  local inside = b:join { username = "u", password = "sesame" }
+  loop(function()
+    local c = b:client { username = "u", password = "wrong" }
+    c:expect_refused { 0x86, 4 }
+    c:close()
+  end)
+  loop(function()
+    local c = b:join { username = "u", password = "sesame" }
+    c:close()
+  end)
+  loop(function()
+    t:check(may_publish(inside, "good") and not may_publish(inside, "bad"), "the rules do not hold")
+  end)
+  for round = 1, 20 do
+    rewrite(b, conf(text:format(round)))
+    t:check(reload(b):find('"ok":true', 1, true), "refused")
+  end
+  busy.stop = true
+  local deadline = t:now() + 20
+  while busy.left > 0 do
+    t:check(sched.listen(busy, deadline) or busy.left == 0, "they hang")
+  end
+  if busy.err then error(busy.err, 0) end
+  t:check(busy.tried > 20, "only %d tries", busy.tried)
+end)

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "host/crash.h"
 #include "host/decide.h"
+#include "host/event.h"
 #include "host/guard.h"
 #include "host/http.h"
 #include "host/jobs.h"
@@ -108,6 +109,10 @@ uint64_t http_send(struct host *h, struct skep_module *m, const struct skep_http
                    skep_http_done_fn *done, void *arg)
 {
     return 0;
+}
+
+void host_event(struct host *h, const struct skep_event *event)
+{
 }
 
 void http_cancel(struct host *h, uint64_t number)

@@ -48,9 +48,8 @@ static void options_of_every_type(void **state)
     struct skep_test *t = load("");
 
     (void)state;
-    assert_string_equal(
-        skep_test_command(t, "show"),
-        "\"1 7 65536 1500 100 1 5 said 127.0.0.1:9100 s3cret 2 0 10 0::0 0\"");
+    assert_string_equal(skep_test_command(t, "show"),
+                        "\"1 7 65536 1500 100 1 5 said 127.0.0.1:9100 s3cret 2 0 10 0::0 0\"");
     skep_test_free(&t);
     t = load("flag off; number 8; size 1m; duration 2s; rate 5/s; choice third; set b; "
              "address [::1]:80; list p q r; lines a b; lines c; limits { most 99; } "
@@ -58,9 +57,8 @@ static void options_of_every_type(void **state)
     assert_string_equal(skep_test_command(t, "show"),
                         "\"0 8 1048576 2000 5 2 2 said [::1]:80 s3cret 3 2 99 1:east:2 0\"");
     assert_null(skep_test_reload(t, OPTIONS));
-    assert_string_equal(
-        skep_test_command(t, "show"),
-        "\"1 7 65536 1500 100 1 5 said 127.0.0.1:9100 s3cret 2 0 10 0::0 1\"");
+    assert_string_equal(skep_test_command(t, "show"),
+                        "\"1 7 65536 1500 100 1 5 said 127.0.0.1:9100 s3cret 2 0 10 0::0 1\"");
     skep_test_free(&t);
 }
 

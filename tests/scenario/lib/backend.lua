@@ -108,9 +108,11 @@ function backend:wait_requests(count, seconds)
 end
 
 function backend:kill()
+  if not self.proc then return end
   self.proc:kill(9)
   sched.wait(self.proc:pidfd(), "r", link.deadline())
   self.proc:reap()
+  self.proc = nil
 end
 
 function backend:revive() spawn(self, self.port) end

@@ -46,6 +46,7 @@ struct top {
     char text[8];
     struct directive_secret secret;
     struct directive_list list;
+    struct directive_lines lines;
     struct inner inner;
     struct directive_blocks items, plugins;
 };
@@ -152,6 +153,13 @@ static const struct directive top_items[] = {
      AT(top, list),
      .flags = DIRECTIVE_REPEATABLE,
      .help = "h"},
+    {.name = "lines",
+     .type = DIRECTIVE_LINES,
+     .item = DIRECTIVE_STRING,
+     AT(top, lines),
+     .min = 2,
+     .max = 3,
+     .help = "h"},
     {.name = "inner",
      .type = DIRECTIVE_BLOCK,
      AT(top, inner),
@@ -159,7 +167,12 @@ static const struct directive top_items[] = {
      .flags = DIRECTIVE_HEADED,
      .help = "h"},
     {.name = "item", .type = DIRECTIVE_BLOCKS, AT(top, items), .body = &item_table, .help = "h"},
-    {.name = "load", .type = DIRECTIVE_BLOCKS, AT(top, plugins), .find = find_plugin, .help = "h"},
+    {.name = "load",
+     .type = DIRECTIVE_BLOCKS,
+     AT(top, plugins),
+     .find = find_plugin,
+     .flags = DIRECTIVE_BARE,
+     .help = "h"},
 };
 static const struct directive_table top_table = TABLE(top_items, top);
 
@@ -307,6 +320,43 @@ static void several_errors_are_reported_at_once(void **state)
     apply(&g, "sise 1;\nsmall 201;\nrate 5;\ninner { }", NULL);
     assert_int_equal(g.complaints.errors, 4);
     end(&g);
+}
+
+static void lines_are_kept_apart(void **state)
+{
+    struct generation g;
+
+    apply(&g, "lines a b;\nlines 'c d' e f;", NULL);
+    assert_int_equal(g.complaints.errors, 0);
+    assert_int_equal(g.top.lines.count, 2);
+    assert_int_equal(g.top.lines.items[0].count, 2);
+    assert_int_equal(g.top.lines.items[1].count, 3);
+    assert_string_equal(g.top.lines.items[1].items[0], "c d");
+    assert_int_equal(g.top.lines.items[1].pos[2].line, 2);
+    end(&g);
+    apply(&g, "lines a b; lines c d;", "lines x y; lines z z;");
+    assert_int_equal(g.top.lines.count, 2);
+    assert_string_equal(g.top.lines.items[0].items[0], "x");
+    end(&g);
+    wrong("lines a;", "/etc/f:1:1: lines needs a value, for example: lines string ...;");
+    wrong("lines a b c d;", "/etc/f:1:13: lines has too many values");
+}
+
+/* `load auth;` is `load auth { }`, where that is allowed. */
+static void a_block_may_be_left_out(void **state)
+{
+    struct generation g;
+
+    apply(&g, "load auth;", NULL);
+    assert_int_equal(g.complaints.errors, 0);
+    assert_int_equal(g.top.plugins.count, 1);
+    assert_int_equal(((struct plugin *)g.top.plugins.items[0])->timeout_ms, 2000);
+    end(&g);
+    wrong("load auth; load auth;", "/etc/f:1:17: a second load with the name auth, the first is at "
+                                   "/etc/f:1");
+    wrong("load auth other;",
+          "/etc/f:1:1: load takes one name before its '{', for example: load main { ... }");
+    wrong("item a;", "/etc/f:1:1: item needs a block: item { ... }");
 }
 
 static void the_command_line_wins(void **state)
@@ -457,6 +507,8 @@ int main(void)
         cmocka_unit_test(values_are_read),
         cmocka_unit_test(complaints_name_place_and_hint),
         cmocka_unit_test(several_errors_are_reported_at_once),
+        cmocka_unit_test(lines_are_kept_apart),
+        cmocka_unit_test(a_block_may_be_left_out),
         cmocka_unit_test(the_command_line_wins),
         cmocka_unit_test(secrets_come_from_outside_and_stay_hidden),
         cmocka_unit_test(what_is_printed_can_be_read_again),
