@@ -1,6 +1,7 @@
 /* skep: an MQTT broker.  The command line decides; main/ does the work. */
 #include <stdio.h>
 
+#include "host/crash.h"
 #include "main/daemon.h"
 #include "main/inspect.h"
 #include "main/options.h"
@@ -9,6 +10,7 @@ int main(int argc, char **argv)
 {
     static struct options options; /* holds paths: too large for the stack's taste */
 
+    crash_install();
     options_parse(&options, argc, argv);
     switch (options.task) {
     case OPTIONS_RUN:

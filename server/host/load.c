@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "conf/near.h"
 #include "conf/value.h"
+#include "host/crash.h"
+#include "host/instance.h"
 #include "host/report.h"
 
 #ifndef SKEP_LIBDIR
@@ -206,6 +208,16 @@ static void check_names(const struct directive_blocks *blocks, struct complaints
     }
 }
 
+/* There is no instance yet, but if it crashes it has a name. */
+static void run_check(const struct skep_descriptor *d, const void *conf, struct skep_report *report)
+{
+    const struct skep_module shade = {.magic = SKEP_MODULE_MAGIC, .name = (char *)d->name};
+    struct blame before = blame_begin(&shade, "check");
+
+    d->check(conf, report);
+    blame_end(before);
+}
+
 void load_check(const struct directive_blocks *blocks, struct complaints *complaints)
 {
     check_names(blocks, complaints);
@@ -216,7 +228,7 @@ void load_check(const struct directive_blocks *blocks, struct complaints *compla
         const struct skep_descriptor *d = &bind_object_of(b)->d;
         struct skep_report report = {complaints, b->block.pos};
         if (d->check)
-            d->check(bind_conf(b), &report);
+            run_check(d, bind_conf(b), &report);
     }
 }
 

@@ -16,7 +16,6 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "host/crash.h"
 #include "main/daemon_impl.h"
 #include "main/notify.h"
 
@@ -251,7 +250,6 @@ int daemon_run(const struct options *options)
     hash_seed();
     d.started_ms = clock_mono_ms();
     d.signal_fd = open_signals();
-    crash_install();
     process_descriptors(d.settings->limits.max_connections);
     if ((err = log_open(&d.settings->log_conf, why, sizeof why)) < 0 ||
         (err = start(&d, why, sizeof why)) < 0) {

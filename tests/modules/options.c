@@ -64,6 +64,8 @@ static void check(const void *conf, struct skep_report *report)
         skep_report(report, NULL, "say something else", "text is %s", c->text);
     if (c->words.count > 2)
         skep_report(report, &c->words.places[2], NULL, "the third word is %s", c->words.items[2]);
+    if (strcmp(c->text, "crash") == 0)
+        __builtin_trap();
     if (strcmp(c->text, "odd") == 0)
         skep_report_warning(report, NULL, NULL, "this is odd");
 }

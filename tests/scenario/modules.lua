@@ -531,7 +531,7 @@ local function may_subscribe(c, filter)
   return c:expect { "SUBACK" }.codes[1] < 0x80
 end
 
-story("acl_default: what nobody has an opinion about", "MQTT-3.3.5-2/5", function(t)
+story("acl_default: what nobody has an opinion about", "MQTT-3.3.5-2", function(t)
   for _, case in ipairs {
     { "load list { topics a; }", false }, -- auto: a list is there
     { "load list { topics a; }\nacl_default allow;", true },
@@ -551,7 +551,7 @@ story("acl_default: what nobody has an opinion about", "MQTT-3.3.5-2/5", functio
   end
 end)
 
-story("clients that are there follow the rules of a reload", "MQTT-3.3.5-2/5", function(t)
+story("clients that are there follow the rules of a reload", "MQTT-3.3.5-2", function(t)
   local b = t:own_broker(conf "load list { topics old; }")
   local c = b:join()
   t:check(may_publish(c, "old") and not may_publish(c, "new"), "before")
@@ -604,4 +604,12 @@ story("the door is never open while modules are swapped", "MQTT-3.1.4-2", functi
   end
   if busy.err then error(busy.err, 0) end
   t:check(busy.tried > 20, "only %d tries", busy.tried)
+end)
+
+story("a crash while options are checked has a name, too", "MQTT-7.0.0-2/3.1.1", function(t)
+  local b = t:own_broker(conf "load options { text a; }")
+  b.expected_end = true
+  b:reload(conf "load options { text crash; }")
+  b:wait_end()
+  t:check(b.output:find("skep: crashed: SIGILL.*in module options, hook check"), b.output)
 end)
