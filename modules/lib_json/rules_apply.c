@@ -16,8 +16,5 @@ int rules_apply(const struct rules *rules, bool end, struct skep_request *r)
     }
     if (!end || !rules->given)
         return 0;
-    /* `#` does not reach names that begin with `$` [MQTT-4.7.2-1] */
-    if ((err = skep_connect_add_rule(r, false, everything, SKEP_STR("#"))) < 0)
-        return err;
-    return skep_connect_add_rule(r, false, everything, SKEP_STR("$SYS/#"));
+    return skep_connect_add_rule(r, false, everything, SKEP_STR("#"));
 }

@@ -138,11 +138,17 @@ bool filters_meet(struct str a, struct str b)
 
 /* -- Asking them -- */
 
+/* "Nothing else" means just that: `#` that denies also covers names that begin with `$`. */
+static bool denies_all(const struct identity_rule *rule)
+{
+    return !rule->allow && str_eq(rule->filter, STR("#"));
+}
+
 static enum rule_answer first_of(const struct identity_facts *f, unsigned action, struct str topic)
 {
     for (uint16_t i = 0; i < f->rule_count; i++) {
         const struct identity_rule *rule = &f->rules[i];
-        if ((rule->actions & action) && topic_matches(rule->filter, topic))
+        if ((rule->actions & action) && (denies_all(rule) || topic_matches(rule->filter, topic)))
             return rule->allow ? RULE_ALLOW : RULE_DENY;
     }
     return RULE_SILENT;
@@ -172,7 +178,7 @@ enum rule_answer rules_filter(const struct identity_facts *f, struct str filter)
             continue;
         if (rule->allow && filter_covers(rule->filter, filter))
             return RULE_ALLOW;
-        if (!rule->allow && filters_meet(rule->filter, filter))
+        if (denies_all(rule) || (!rule->allow && filters_meet(rule->filter, filter)))
             return RULE_DENY;
     }
     return RULE_SILENT;

@@ -159,6 +159,8 @@ story("an answer's rules are the client's, and deny the rest", "", function(t)
   c:receive { payload = "1" }
   t:equal(c:publish { topic = t.topic .. "/wasp/out", payload = "2", qos = 1 }.reason, 0x87,
     "another's topic")
+  t:equal(c:publish { topic = "$x/y", payload = "2", qos = 1 }.reason, 0x87, "a topic with $")
+  t:equal(c:subscribe({ { "$x/#" }, { "$SYS/#" }, refused = true }).codes[1], 0x87, "$x/#")
   c:expect_nothing()
 end)
 
