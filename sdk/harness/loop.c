@@ -93,11 +93,6 @@ struct qsbr_slot *loop_qsbr(struct loop *l)
     return &l->qsbr;
 }
 
-struct event_base *loop_base(struct loop *l)
-{
-    return l->base;
-}
-
 void loop_again(struct loop *l)
 {
     l->again = true;
@@ -342,6 +337,7 @@ void world_abandon(void)
     host_here = NULL;
     world_jobs_abandon();
     world_http_abandon();
+    world_net_abandon();
     world_storage_reset();
     world_refuse(0);
 }

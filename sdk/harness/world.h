@@ -61,6 +61,13 @@ bool world_jobs_waiting(void);
 /* Runs what waits; false: nothing did. */
 bool world_jobs_run(void);
 
+/* -- net.c -- */
+
+/* Sends the bytes to the address that was opened last, and returns what came back within that time,
+ * for the caller to free; NULL: none is open. */
+char *world_request(const char *request, size_t len, uint64_t wait_ms);
+void world_net_abandon(void);
+
 /* -- http.c -- */
 
 void world_http_set(const char *url, unsigned status, const char *body);
