@@ -240,7 +240,7 @@ int password_check(const struct password_hash *h, struct skep_str password)
     };
     unsigned char digest[PASSWORD_DIGEST_MAX] = {0};
     int ok = password.len <= INT_MAX && digests[h->kind](h, password, digest);
-    int same = (CRYPTO_memcmp(digest, h->digest, h->digest_len) == 0) & !is_padded(h, password);
+    int same = !is_padded(h, password) && CRYPTO_memcmp(digest, h->digest, h->digest_len) == 0;
 
     OPENSSL_cleanse(digest, sizeof digest);
     return ok ? same : -1;
