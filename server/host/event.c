@@ -45,8 +45,14 @@ static void tell_listeners(struct host *h, const struct skep_event *event)
 
 void host_event(struct host *h, const struct skep_event *event)
 {
+    struct host_place *p = host_here;
+
+    if (p)
+        traffic_within_begin(p);
     tell_modules(h, event);
     tell_listeners(h, event);
+    if (p)
+        traffic_within_end(p);
 }
 
 /* -- From core -- */
@@ -84,9 +90,7 @@ void event_from_core(struct worker_guest *guest, const struct core_event *e)
         .flag = e->flag,
     };
 
-    traffic_within_begin(p);
     host_event(p->host, &event);
-    traffic_within_end(p);
 }
 
 /* -- Who wants what -- */

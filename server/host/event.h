@@ -18,9 +18,9 @@ static inline bool host_wants(const struct host *h, enum skep_event_kind kind)
                             0);
 }
 
-/* Gives it to everybody who wants the kind.  On a loop or the management loop.  From inside core (a
- * lock is held, the worker's lists are in use): what the listeners publish waits for the end of
- * the turn, by traffic_within_begin(). */
+/* Gives it to everybody who wants the kind.  On a loop or the management loop.  It may come from
+ * inside core, where a lock is held and the worker's lists are in use: what the listeners publish
+ * waits for the end of the turn (traffic_within_begin()). */
 void host_event(struct host *h, const struct skep_event *event);
 
 /* The modules that are in force from now on want these kinds.  Main thread. */
