@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "host/jobs.h"
 #include "host/metrics.h"
+#include "host/storage.h"
 
 static void gauge(const struct metric_out *out, const char *name, const char *help, double value)
 {
@@ -172,9 +173,28 @@ static void jobs(struct host *h, const struct metric_out *out)
             (double)s.waited_us / 1e6);
 }
 
+static void storage(struct host *h, const struct metric_out *out)
+{
+    struct storage_stats s;
+
+    storage_stats_now(h, &s);
+    if (!s.open)
+        return;
+    gauge(out, "skep_storage_queued", "Changes of modules' storage that wait to be written",
+          (double)s.queued);
+    gauge(out, "skep_storage_queued_bytes", "Bytes of them", (double)s.queued_bytes);
+    gauge(out, "skep_storage_file_bytes", "Size of modules' storage", (double)s.file_bytes);
+    counter(out, "skep_storage_changes_total", "Changes of modules' storage", (double)s.changes);
+    counter(out, "skep_storage_commits_total", "Transactions of modules' storage",
+            (double)s.commits);
+    counter(out, "skep_storage_failures_total", "Changes of modules' storage that failed",
+            (double)s.failures);
+}
+
 void metrics_process(struct host *h, const struct metric_out *out)
 {
     process(out);
     loops(h, out);
     jobs(h, out);
+    storage(h, out);
 }

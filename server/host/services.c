@@ -8,6 +8,7 @@
 #include "host/http.h"
 #include "host/jobs.h"
 #include "host/metrics.h"
+#include "host/storage.h"
 #include "host/timer.h"
 #include "net/loop.h"
 
@@ -21,6 +22,7 @@ void services_open(struct host *h)
     for (unsigned i = 0; i < place_count(h); i++)
         host_timer_register(&h->places[i]);
     h->metrics = metrics_open(h);
+    h->storage = storage_new(h);
     h->jobs = jobs_open(h);
 }
 
@@ -28,6 +30,7 @@ void services_stop(struct host *h)
 {
     atomic_store(&h->ending, true);
     jobs_stop(h->jobs);
+    storage_flush(h->storage);
     for (unsigned i = 0; i < place_count(h); i++)
         http_stop(&h->places[i]);
 }
@@ -35,6 +38,7 @@ void services_stop(struct host *h)
 void services_close(struct host *h)
 {
     jobs_close(&h->jobs);
+    storage_free(&h->storage);
     metrics_close(&h->metrics);
 }
 

@@ -25,6 +25,7 @@ struct module_things {
     struct posted *tasks;
     struct skep_http_server *servers;     /* management loop */
     struct skep_http_exchange *exchanges; /* that wait for the module's answer; the same */
+    _Atomic bool named;                   /* its name is in the storage's file, or will be */
     _Atomic(struct http_counts *) http;   /* its metrics; NULL until the first request */
 };
 
