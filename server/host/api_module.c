@@ -38,3 +38,26 @@ const char *skep_module_directory(struct skep_module *m)
     lock_drop(&m->host->chains_lock);
     return m->directory;
 }
+
+void skep_module_narrow(struct skep_module *m, unsigned stages, uint64_t events)
+{
+    struct skep_descriptor *d = &m->narrow;
+
+    *d = *m->d;
+    m->d = d;
+    d->events &= events;
+    if (!(stages >> SKEP_STAGE_CONNECT & 1))
+        d->on_connect = NULL;
+    if (!(stages >> SKEP_STAGE_AUTH & 1))
+        d->on_auth = NULL;
+    if (!(stages >> SKEP_STAGE_SUBSCRIBE & 1))
+        d->on_subscribe = NULL;
+    if (!(stages >> SKEP_STAGE_PUBLISH & 1))
+        d->on_publish = NULL;
+    if (!(stages >> SKEP_STAGE_WILL & 1))
+        d->on_will = NULL;
+    if (!(stages >> SKEP_STAGE_DELIVER & 1))
+        d->on_deliver = NULL;
+    if (!(stages >> SKEP_STAGE_MESSAGE & 1))
+        d->on_message = NULL;
+}

@@ -44,7 +44,7 @@ static size_t stage_fill(struct skep_module **at, struct skep_module *const *mod
 
 static bool is_access_list(const struct skep_descriptor *d)
 {
-    return d->on_deliver && (d->on_publish || d->on_subscribe);
+    return d->on_deliver && (d->on_publish || d->on_subscribe) && !(d->flags & SKEP_ADVISES);
 }
 
 /* Bits of the stages that are more than a yes. */

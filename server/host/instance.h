@@ -37,6 +37,7 @@ struct skep_module {
     struct host *host;
     char *name;                      /* "auth_http", "auth_http:internal" */
     const struct skep_descriptor *d; /* as this host knows it: what an older module lacks is 0 */
+    struct skep_descriptor narrow;   /* what d points to after skep_module_narrow() */
     struct object *object;
     void *conf, *self;
     void *conf_owner; /* conf lives there */

@@ -315,9 +315,11 @@ static void start_one(struct skep_module *m)
 
 static bool set_authorizes(struct skep_module *const *modules, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (modules[i]->d->on_publish || modules[i]->d->on_subscribe)
+    for (size_t i = 0; i < count; i++) {
+        const struct skep_descriptor *d = modules[i]->d;
+        if ((d->on_publish || d->on_subscribe) && !(d->flags & SKEP_ADVISES))
             return true;
+    }
     return false;
 }
 

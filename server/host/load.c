@@ -235,11 +235,11 @@ void load_check(const struct directive_blocks *blocks, struct complaints *compla
 bool load_authenticates(const struct load_block *b)
 {
     const struct skep_descriptor *d = &bind_object_of(b)->d;
-    return d->on_connect || d->on_auth;
+    return (d->on_connect || d->on_auth) && !(d->flags & SKEP_ADVISES);
 }
 
 bool load_authorizes(const struct load_block *b)
 {
     const struct skep_descriptor *d = &bind_object_of(b)->d;
-    return d->on_publish || d->on_subscribe;
+    return (d->on_publish || d->on_subscribe) && !(d->flags & SKEP_ADVISES);
 }
