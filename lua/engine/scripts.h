@@ -1,0 +1,16 @@
+/* The files behind `script` lines. */
+#ifndef SKEP_LUA_SCRIPTS_H
+#define SKEP_LUA_SCRIPTS_H
+
+#include "engine.h"
+
+enum { SCRIPTS_MOST = 500, SCRIPT_BYTES_MOST = 1 << 20 };
+
+/* Reads them all; false: reported. */
+bool scripts_read(struct engine *e, struct skep_report *report);
+void scripts_free(struct engine *e);
+
+/* Whether a file behind the lines changed, came or went since scripts_read(). */
+bool scripts_changed(const struct engine *e);
+
+#endif
