@@ -30,6 +30,7 @@ static const struct {
     {"config", config_command, "print the configuration in force"},
     {"directives", directives_command, "describe every directive of skep.conf"},
     {"store", store_command, "check, count, compact, export, import or repair a store"},
+    {"lua", lua_command, "scripts: list, switch, test, check, measure, replay"},
     {"module", module_command, "list, ask and check modules, begin one of your own"},
     {"bridge", bridge_command, "the bridges to other brokers"},
 #ifdef SKEP_HAVE_BENCH

@@ -15,5 +15,6 @@ int directives_command(int argc, char **argv);
 int store_command(int argc, char **argv);
 int module_command(int argc, char **argv);
 int bridge_command(int argc, char **argv);
+int lua_command(int argc, char **argv);
 
 #endif

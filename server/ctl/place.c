@@ -39,20 +39,25 @@ bool place_store(char out[PATH_MAX])
     return access(out, F_OK) == 0;
 }
 
-bool place_skep(char out[PATH_MAX])
+bool place_program(char out[PATH_MAX], const char *name)
 {
-    static const char *const places[] = {"skep", "../sbin/skep", "../bin/skep"};
+    static const char *const places[] = {"", "../sbin/", "../bin/", "../libexec/skep/"};
     char folder[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 32);
+    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 64);
 
     if (n <= 0)
         return false;
     folder[n] = '\0';
     *strrchr(folder, '/') = '\0';
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-        snprintf(out, PATH_MAX, "%.*s/%s", PATH_MAX - 32, folder, places[i]);
+        snprintf(out, PATH_MAX, "%.*s/%s%.24s", PATH_MAX - 64, folder, places[i], name);
         if (access(out, X_OK) == 0)
             return true;
     }
     return false;
+}
+
+bool place_skep(char out[PATH_MAX])
+{
+    return place_program(out, "skep");
 }

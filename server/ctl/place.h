@@ -13,6 +13,10 @@ bool place_tree_data(char out[PATH_MAX]);
  * none has, and false. */
 bool place_store(char out[PATH_MAX]);
 
+/* The program of that name (at most 24 bytes) that belongs to this skepctl: beside it, or in the
+ * sbin, bin or libexec/skep beside its folder. */
+bool place_program(char out[PATH_MAX], const char *name);
+
 /* The skep that belongs to this skepctl: beside it, or in the sbin or bin beside its folder. */
 bool place_skep(char out[PATH_MAX]);
 
