@@ -357,14 +357,19 @@ static void block_close(struct parser *p)
         p->condition_count = p->opened[--p->depth];
 }
 
+static bool is_statement(const struct word *first)
+{
+    return word_is(first, "allow") || word_is(first, "deny") || word_is(first, "group");
+}
+
 static void statement(struct parser *p)
 {
     const struct word *first = peek(p);
 
-    if (word_is(first, "allow") || word_is(first, "deny"))
-        rule(p);
-    else if (word_is(first, "group"))
+    if (word_is(first, "group"))
         group(p);
+    else if (is_statement(first))
+        rule(p);
     else if (first)
         wrong(p, first, word_is(first, "for") ? "{ instead of ;" : NULL,
               "a statement begins with allow, deny, group or for");
@@ -375,7 +380,7 @@ static void ended(struct parser *p, enum statement_end end)
     p->at = 0;
     if (end == END_OPEN)
         block_open(p);
-    else if (end == END_SEMICOLON)
+    else if (end == END_SEMICOLON || (peek(p) && !is_statement(peek(p))))
         statement(p);
     else if (peek(p))
         wrong(p, NULL, NULL, "a ; is missing in front of this");
