@@ -8,14 +8,9 @@
 #include "base/str.h"
 #include "host/instance.h"
 #include "host/refuse.h"
+#include "host/storage.h"
 #include "net/loop.h"
 #include "world.h"
-
-#if __has_include("host/storage.h")
-#include "host/storage.h"
-#endif
-
-enum { KEY_MAX = 500, VALUE_MAX = 16 << 20 };
 
 struct pair {
     struct pair *next; /* in the order of modules, then keys */
@@ -104,13 +99,13 @@ static void put(const char *module, struct str key, struct str value)
 
 static bool valid_key(struct skep_str key)
 {
-    return key.len >= 1 && key.len <= KEY_MAX;
+    return key.len >= 1 && key.len <= STORAGE_KEY_MAX;
 }
 
 int skep_storage_set(struct skep_module *m, struct skep_str key, struct skep_str value,
                      void (*done)(void *arg, int error), void *arg)
 {
-    if (!valid_key(key) || value.len > VALUE_MAX || (!value.ptr && value.len))
+    if (!valid_key(key) || value.len > STORAGE_VALUE_MAX || (!value.ptr && value.len))
         return SKEP_E_INVALID;
     if (host_refuses())
         return SKEP_E_LIMIT;
@@ -155,7 +150,6 @@ int skep_storage_each(struct skep_module *m, struct skep_str from,
 
 /* -- host/storage.h: there is nothing to open -- */
 
-#if __has_include("host/storage.h")
 struct host_storage *storage_new(struct host *h)
 {
     return NULL;
@@ -173,4 +167,3 @@ void storage_stats_now(struct host *h, struct storage_stats *out)
 {
     *out = (struct storage_stats){.open = false};
 }
-#endif

@@ -33,6 +33,22 @@ static void a_forgotten_watch(void **state)
     skep_test_free(&t);
 }
 
+static void a_forgotten_server(void **state)
+{
+    struct skep_test *t = skep_test_load(NULL, "serves on; forget_server on;");
+
+    (void)state;
+    skep_test_free(&t);
+}
+
+static void a_request_nobody_serves(void **state)
+{
+    struct skep_test *t = skep_test_load(NULL, NULL);
+
+    (void)state;
+    skep_test_request(t, "GET", "/now", NULL);
+}
+
 static void a_module_that_never_rests(void **state)
 {
     struct skep_test *t = skep_test_load(NULL, "never_rest on;");
@@ -166,6 +182,7 @@ static void what_is_left_behind_is_told(void **state)
     (void)state;
     assert_fails(a_forgotten_timer, "left 1 timers, watches or servers behind");
     assert_fails(a_forgotten_watch, "left 1 timers, watches or servers behind");
+    assert_fails(a_forgotten_server, "left 1 timers, watches or servers behind");
     assert_fails(a_module_that_never_rests, "never comes to rest");
 }
 
@@ -184,6 +201,7 @@ static void mistakes_of_the_test_are_told(void **state)
     assert_fails(a_question_while_one_waits, "waits for an answer");
     assert_fails(a_publication_before_connect, "is not connected");
     assert_fails(a_client_that_has_left, "has left");
+    assert_fails(a_request_nobody_serves, "serves no HTTP");
     assert_fails(a_metric_that_is_not_there, "no metric skep_module_evnts");
 }
 

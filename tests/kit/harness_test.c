@@ -454,6 +454,36 @@ static void commands_are_answered(void **state)
     skep_test_free(&t);
 }
 
+static void what_a_module_serves_can_be_asked(void **state)
+{
+    struct skep_test *t = skep_test_load(NULL, "serves on;");
+
+    (void)state;
+    assert_int_equal(skep_test_request(t, "POST", "/now?x=1", "body"), 200);
+    assert_string_equal(skep_test_answer(t), "body");
+    assert_int_equal(skep_test_request(t, "GET", "/later", NULL), 202);
+    assert_string_equal(skep_test_answer(t), "late");
+    assert_int_equal(skep_test_request(t, "POST", "/later", "x"), 405);
+    assert_int_equal(skep_test_request(t, "GET", "/nowhere", NULL), 404);
+    assert_null(skep_test_reload(t, "serves on; greeting again;"));
+    assert_int_equal(skep_test_request(t, "GET", "/now", NULL), 200);
+    skep_test_free(&t);
+}
+
+static void what_is_stored_lasts_over_reloads(void **state)
+{
+    struct skep_test *t = skep_test_load(NULL, NULL);
+
+    (void)state;
+    assert_string_equal(skep_test_command(t, "put colour red"), "true");
+    assert_null(skep_test_reload(t, "greeting again;"));
+    assert_string_equal(skep_test_command(t, "get colour"), "\"red\"");
+    skep_test_free(&t);
+    t = skep_test_load(NULL, NULL);
+    assert_string_equal(skep_test_command(t, "get colour"), "error: no such thing");
+    skep_test_free(&t);
+}
+
 static void the_wall_clock_can_be_set(void **state)
 {
     struct skep_test *t = skep_test_load(NULL, NULL);
@@ -510,6 +540,8 @@ int main(void)
         TEST(clients_can_be_found_and_kicked),
         TEST(events_and_what_comes_of_them),
         TEST(commands_are_answered),
+        TEST(what_a_module_serves_can_be_asked),
+        TEST(what_is_stored_lasts_over_reloads),
         TEST(the_wall_clock_can_be_set),
         TEST(modules_form_a_chain),
     };

@@ -9,19 +9,22 @@
 #include <skep/message.h>
 #include <skep/metric.h>
 #include <skep/module.h>
+#include <skep/storage.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 struct conf {
     const char *greeting;
-    bool forget_timer, forget_watch, never_rest, slow_start, cold;
+    bool forget_timer, forget_watch, forget_server, never_rest, slow_start, cold, serves;
 };
 
 static const struct skep_option options[] = {
     SKEP_STRING(struct conf, greeting, "hello", .help = "reason text of refusals"),
     SKEP_BOOL(struct conf, forget_timer, "off"),
     SKEP_BOOL(struct conf, forget_watch, "off"),
+    SKEP_BOOL(struct conf, forget_server, "off"),
     SKEP_BOOL(struct conf, never_rest, "off"),
+    SKEP_BOOL(struct conf, serves, "off", .help = "HTTP"),
     SKEP_BOOL(struct conf, slow_start, "off", .help = "warms up for 3 s"),
     SKEP_BOOL(struct conf, cold, "off", .help = "cannot warm up"),
     {0},
@@ -33,7 +36,9 @@ uint64_t subject_token;
 struct subject {
     const struct conf *conf;
     struct skep_module *module;
-    struct skep_timer *timer, *warm_timer;
+    struct skep_timer *timer, *warm_timer, *answer_timer;
+    struct skep_http_server *server;
+    struct skep_http_exchange *exchange;
     struct skep_watch *watch;
     struct skep_warm *warm;
     struct skep_counter *events;
@@ -105,6 +110,44 @@ static void on_watch(int fd, unsigned what, void *arg)
     (void)fd, (void)what, (void)arg;
 }
 
+/* "/now" is answered at once, "/later" after a second. */
+static void serve(struct skep_http_exchange *x, void *arg)
+{
+    (void)arg;
+    skep_http_set_header(x, "X-Subject", "yes");
+    skep_http_answer(x, 200, "text/plain", skep_http_body(x));
+}
+
+static void serve_pending(void *arg)
+{
+    struct subject *s = arg;
+
+    skep_http_answer(s->exchange, 202, "text/plain", SKEP_STR("late"));
+    s->exchange = NULL;
+}
+
+static void serve_later(struct skep_http_exchange *x, void *arg)
+{
+    struct subject *s = arg;
+
+    s->exchange = x;
+    skep_timer_free(s->answer_timer);
+    s->answer_timer = skep_timer_new(s->module, serve_pending, s);
+    skep_timer_set(s->answer_timer, 1000);
+}
+
+static void start_serving(struct subject *s)
+{
+    struct skep_http_listen listen = {.size = sizeof listen, .address = "127.0.0.1:0"};
+    char why[128];
+
+    s->server = skep_http_serve(s->module, &listen, why, sizeof why);
+    if (!s->server)
+        return;
+    skep_http_route(s->server, NULL, "/now", serve, s);
+    skep_http_route(s->server, "GET", "/later", serve_later, s);
+}
+
 static void start(void *self, void *previous)
 {
     struct subject *s = self;
@@ -117,8 +160,18 @@ static void start(void *self, void *previous)
     s->watch = skep_watch_new(s->module, 0, 0, on_watch, s);
     if (!s->watch)
         subject_counts.refused++;
+    if (s->conf->serves)
+        start_serving(s);
     if (s->conf->never_rest)
         again(s);
+}
+
+static void stop(void *self)
+{
+    struct subject *s = self;
+
+    if (!s->conf->forget_server)
+        skep_http_server_close(s->server);
 }
 
 static void unload(void *self)
@@ -130,6 +183,7 @@ static void unload(void *self)
     if (!s->conf->forget_watch)
         skep_watch_free(s->watch);
     skep_timer_free(s->warm_timer);
+    skep_timer_free(s->answer_timer);
     subject_counts.unloaded++;
     free(s);
 }
@@ -288,11 +342,43 @@ static void on_event(const struct skep_event *event, void *self)
     skep_log(s->module, SKEP_LOG_INFO, "saw %s", skep_event_text(event->kind));
 }
 
+static void stored(void *command, int error)
+{
+    skep_command_answer(command, error ? SKEP_STR("false") : SKEP_STR("true"));
+}
+
+static void put(struct subject *s, struct skep_command *command)
+{
+    if (skep_storage_set(s->module, skep_command_word(command, 1), skep_command_word(command, 2),
+                         stored, command) < 0)
+        skep_command_fail(command, "refused");
+}
+
+static void get(struct subject *s, struct skep_command *command)
+{
+    char value[32], json[64];
+    int64_t len = skep_storage_get(s->module, skep_command_word(command, 1), value, sizeof value);
+
+    if (len < 0 || len > (int64_t)sizeof value) {
+        skep_command_fail(command, "no such thing");
+        return;
+    }
+    snprintf(json, sizeof json, "\"%.*s\"", (int)len, value);
+    skep_command_answer(command, skep_str(json));
+}
+
 static void on_command(struct skep_command *command, void *self)
 {
     char json[128];
 
-    (void)self;
+    if (skep_str_eq(skep_command_word(command, 0), SKEP_STR("put"))) {
+        put(self, command);
+        return;
+    }
+    if (skep_str_eq(skep_command_word(command, 0), SKEP_STR("get"))) {
+        get(self, command);
+        return;
+    }
     if (!skep_str_eq(skep_command_word(command, 0), SKEP_STR("count"))) {
         skep_command_fail(command, "count is all there is");
         return;
@@ -311,6 +397,7 @@ SKEP_MODULE = {
     .load = load,
     .warm = warm,
     .start = start,
+    .stop = stop,
     .unload = unload,
     .on_connect = on_connect,
     .on_auth = on_auth,
