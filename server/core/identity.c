@@ -35,7 +35,7 @@ static void presence_unref(struct presence *p)
 static size_t text_size(const struct identity_facts *f)
 {
     size_t n = f->id.len + f->username.len + f->address.len + f->listener.len + f->cert_cn.len +
-               f->cert_subject.len;
+               f->cert_subject.len + f->mount.len;
 
     for (size_t i = 0; i < f->attribute_count; i++)
         n += f->attributes[i].name.len + f->attributes[i].value.len;
@@ -67,6 +67,7 @@ static void take_all(struct identity_facts *f, struct identity_pair *attributes,
     take(&f->listener, &at);
     take(&f->cert_cn, &at);
     take(&f->cert_subject, &at);
+    take(&f->mount, &at);
     for (size_t i = 0; i < f->attribute_count; i++) {
         attributes[i] = f->attributes[i];
         take(&attributes[i].name, &at);

@@ -51,7 +51,7 @@ struct identity_facts {
     struct str cert_cn, cert_subject;
     uint64_t connected_at;    /* milliseconds since 1970 */
     struct chain_slot *chain; /* whose rules hold for it */
-    uint16_t mount_len;       /* bytes in front of each of its topics that it does not know of */
+    struct str mount;         /* what stands in front of each of its topics, unknown to it */
     uint8_t protocol;         /* enum mqtt_version */
     bool has_username, is_tls, is_websocket;
     uint16_t attribute_count, rule_count;

@@ -62,11 +62,11 @@ struct session {
     bool attached;   /* guarded by the table's mutex */
     bool began;      /* it was told of, or is from before */
     uint16_t id_len;
-    uint32_t expiry;        /* seconds after the connection ends; EXPIRY_NEVER */
-    uint32_t hash;          /* of the client id */
-    uint32_t realm;         /* see struct claim */
-    struct subtable subs;   /* .connected_s: since when, by the wall clock; front's */
-    struct idset *received; /* inbound QoS 2 ids between PUBREC and PUBREL */
+    _Atomic uint32_t expiry; /* seconds after the connection ends; EXPIRY_NEVER; others may look */
+    uint32_t hash;           /* of the client id */
+    uint32_t realm;          /* see struct claim */
+    struct subtable subs;    /* .connected_s: since when, by the wall clock; front's */
+    struct idset *received;  /* inbound QoS 2 ids between PUBREC and PUBREL */
     struct will *will;
     struct away *away;     /* guarded by the table's mutex */
     struct claim *claim;   /* who waits to take over; guarded by the table's mutex */

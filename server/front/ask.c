@@ -53,7 +53,7 @@ void client_facts(const struct client *c, const struct conn_facts *conn, char *a
         .cert_subject = conn->cert_verified ? conn->cert_subject : STR_NONE,
         .connected_at = clock_wall_ms(),
         .chain = c->policy->chain,
-        .mount_len = c->policy->mount_len,
+        .mount = {c->policy->mount_point, c->policy->mount_len},
         .protocol = c->version,
         .is_tls = conn->is_tls,
         .is_websocket = conn->is_websocket,

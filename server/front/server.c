@@ -574,6 +574,15 @@ uint32_t server_connections(const struct server *s)
     return atomic_load(&s->door.connections);
 }
 
+const char *server_listener(const struct server *s, size_t i, bool *anonymous)
+{
+    if (i >= s->entrance_count)
+        return NULL;
+    if (anonymous)
+        *anonymous = atomic_load(&s->entrances[i]->policy)->anonymous;
+    return s->entrances[i]->name;
+}
+
 bool server_address(const struct server *s, size_t i, const char **name, const char **address)
 {
     if (i >= s->entrance_count)

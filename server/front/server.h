@@ -80,6 +80,10 @@ bool server_pulse(struct server *s);
  * behind the last.  Valid until the next reload. */
 bool server_address(const struct server *s, size_t i, const char **name, const char **address);
 
+/* The name of the listener behind that address; *anonymous, unless NULL: it lets in whom nobody
+ * vouches for.  NULL behind the last. */
+const char *server_listener(const struct server *s, size_t i, bool *anonymous);
+
 /* Counters for `skepctl status`, summed over the loops. */
 struct server_stats {
     uint64_t connections, sessions, subscriptions, retained;

@@ -195,7 +195,7 @@ void skep_message_clear_user_properties(struct skep_request *r)
 static bool may_be_topic(const struct skep_request *r, struct skep_str topic)
 {
     const struct skep_client *who = r->stage == SKEP_STAGE_MESSAGE ? request_who(r) : NULL;
-    size_t mount = who ? who->facts.mount_len : 0;
+    size_t mount = who ? who->facts.mount.len : 0;
 
     return topic.len + mount <= UINT16_MAX && topic_name_check(as_str(topic), 0) == TOPIC_OK &&
            !str_starts(as_str(topic), STR("$SYS/"));

@@ -51,7 +51,8 @@ static struct skep_client *client_who(struct host_client *hc)
 {
     if (!hc->who)
         hc->who = hc->ops->identity(hc->owner);
-    hc->who->presence->client = hc;
+    if (!hc->dry)
+        hc->who->presence->client = hc;
     return hc->who;
 }
 
@@ -75,11 +76,11 @@ void host_client_left(struct host_client **client)
         hc->connecting->who->presence->client = NULL;
         connecting_free(&hc->connecting);
     }
-    if (hc->who) {
+    if (hc->who && !hc->dry) {
         hc->who->presence->client = NULL;
         atomic_store(&hc->who->presence->connected, false);
-        identity_unref(hc->who);
     }
+    identity_unref(hc->who);
     if (hc->next)
         hc->next->link = hc->link;
     *hc->link = hc->next;
@@ -269,10 +270,10 @@ struct skep_request *ask_publish(struct host_client *hc, const struct asked_mess
 {
     struct skep_request *r = message_request(hc, SKEP_STAGE_PUBLISH, message);
 
-    if (own_rules_publish(r) || remembered(hc->verdicts, r))
+    if (own_rules_publish(r) || (!r->dry && remembered(hc->verdicts, r)))
         return r;
     request_run(r);
-    if (!r->not_cacheable && r->module)
+    if (!r->not_cacheable && r->module && !r->dry)
         remember(&hc->verdicts, r);
     return r;
 }

@@ -35,6 +35,8 @@ struct host_client_ops {
     /* A new reference to the description of a client whose CONNECT is over; see
      * session_identity(). */
     struct skep_client *(*identity)(void *owner);
+    /* For those who only want to know what would be (host_client.dry): a module said so. */
+    void (*step)(void *owner, const struct skep_request *r, enum skep_verdict v);
 };
 
 enum { HOST_CLIENT_MAGIC = 0x40c11e17, HOST_QUOTAS = SKEP_QUOTA_KEEP_ALIVE_S + 1 };
@@ -48,6 +50,7 @@ struct client_slot {
 /* What the host keeps for one connection.  The client's loop's. */
 struct host_client {
     unsigned magic;
+    bool dry;       /* no connection: `skepctl explain` asks */
     bool has_rules; /* of its own: see identity_facts.rules */
     uint16_t slot_count;
     struct host_place *place;

@@ -28,7 +28,7 @@ static struct skep_request *deliver_request(struct host *h, const struct worker 
 {
     struct skep_request *r = request_take(&h->places[w->index], NULL, chain, SKEP_STAGE_DELIVER);
     struct str topic = message_topic(m);
-    uint16_t mount = who->facts.mount_len;
+    uint16_t mount = who->facts.mount.len;
 
     r->who = who;
     r->at_once = true;
@@ -40,44 +40,68 @@ static struct skep_request *deliver_request(struct host *h, const struct worker 
     return r;
 }
 
-static void decide_delivery(struct skep_request *r, struct presence *presence)
+static void run_delivery(struct skep_request *r)
 {
-    if (remembered(presence->received, r))
-        return;
     r->place->within++;
     request_run(r);
     r->place->within--;
-    if (!r->not_cacheable && r->module)
-        remember(&presence->received, r);
+}
+
+/* Decided; NULL: nobody has to be asked.  Session lock held. */
+static struct skep_request *ask_delivery(struct host *h, struct worker *w, struct session *s,
+                                         const struct message *m, unsigned qos, bool retain,
+                                         bool dry)
+{
+    const struct skep_client *who = session_identity_locked(s);
+    struct chain_slot *slot = who->facts.chain ? who->facts.chain : h->nowhere;
+    bool asks = chain_now(slot)->asks >> SKEP_STAGE_DELIVER & 1;
+    struct presence *presence = who->presence;
+
+    if ((!asks && who->facts.rule_count == 0) || m->topic_len <= who->facts.mount.len)
+        return NULL;
+    struct skep_request *r = deliver_request(h, w, who, slot, m);
+    r->dry = dry;
+    r->message.qos = (uint8_t)qos;
+    r->message.retain = retain;
+    enum rule_answer answer = rules_topic(&who->facts, SKEP_MAY_RECEIVE, r->message.topic);
+    if (answer != RULE_SILENT) {
+        request_decide(r, answer == RULE_ALLOW ? SKEP_ALLOW : SKEP_DENY, SKEP_RC_NOT_AUTHORIZED,
+                       "a rule of this connection");
+    } else if (!asks) {
+        r->verdict = SKEP_ALLOW;
+    } else if (dry) {
+        run_delivery(r);
+    } else if (!remembered(presence->received, r)) {
+        run_delivery(r);
+        if (!r->not_cacheable && r->module)
+            remember(&presence->received, r);
+    }
+    return r;
 }
 
 static bool may_receive(void *host, struct worker *w, struct session *s, const struct message *m,
                         unsigned qos, bool retain)
 {
-    struct host *h = host;
-
     if (s->realm == REALM_MODULE) /* a consumer: modules get what they ask for */
         return true;
-    const struct skep_client *who = session_identity_locked(s);
-    struct chain_slot *slot = who->facts.chain ? who->facts.chain : h->nowhere;
-    bool asks = chain_now(slot)->asks >> SKEP_STAGE_DELIVER & 1;
-
-    if ((!asks && who->facts.rule_count == 0) || m->topic_len <= who->facts.mount_len)
-        return true;
-    struct skep_request *r = deliver_request(h, w, who, slot, m);
-    r->message.qos = (uint8_t)qos;
-    r->message.retain = retain;
-    enum rule_answer answer = rules_topic(&who->facts, SKEP_MAY_RECEIVE, r->message.topic);
-    if (answer != RULE_SILENT)
-        request_decide(r, answer == RULE_ALLOW ? SKEP_ALLOW : SKEP_DENY, SKEP_RC_NOT_AUTHORIZED,
-                       "a rule of this connection");
-    else if (asks)
-        decide_delivery(r, who->presence);
-    else
-        r->verdict = SKEP_ALLOW;
-    bool allowed = r->verdict == SKEP_ALLOW;
+    if (s->realm && !session_link(s) && (!s->identity || s->identity->facts.mount.len == 0))
+        return true; /* its mount point is not known before it is back: asked then */
+    struct skep_request *r = ask_delivery(host, w, s, m, qos, retain, false);
+    bool allowed = !r || r->verdict == SKEP_ALLOW;
     request_end(&r);
     return allowed;
+}
+
+void guard_explain(struct host *h, struct worker *w, struct session *s, const struct message *m,
+                   unsigned qos, bool retain, void (*tell)(void *arg, const struct skep_request *r),
+                   void *arg)
+{
+    struct skep_request *r =
+        s->realm == REALM_MODULE ? NULL : ask_delivery(h, w, s, m, qos, retain, true);
+
+    if (r)
+        tell(arg, r);
+    request_end(&r);
 }
 
 void guard_chains(struct host *h)
@@ -208,7 +232,7 @@ static void send_will(void *host, struct worker *w, const struct skep_client *by
 {
     struct host *h = host;
     struct chain_slot *slot = by && by->facts.chain ? by->facts.chain : h->nowhere;
-    size_t mount = by && by->facts.mount_len < p->topic.len ? by->facts.mount_len : 0;
+    size_t mount = by && by->facts.mount.len < p->topic.len ? by->facts.mount.len : 0;
     const unsigned stages = 1u << SKEP_STAGE_WILL | 1u << SKEP_STAGE_MESSAGE;
 
     if (!(chain_now(slot)->asks & stages) && !(by && by->facts.rule_count)) {

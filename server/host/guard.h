@@ -21,4 +21,13 @@ void guard_rules(struct host *h);
 void guard_route(struct skep_request *r, struct worker *w, struct publication *p, size_t mount_len,
                  struct routed *out);
 
+struct message;
+struct session;
+
+/* What would be said about this delivery; tell is not called if nobody has to be asked.  Session
+ * lock held. */
+void guard_explain(struct host *h, struct worker *w, struct session *s, const struct message *m,
+                   unsigned qos, bool retain, void (*tell)(void *arg, const struct skep_request *r),
+                   void *arg);
+
 #endif

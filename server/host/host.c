@@ -12,6 +12,7 @@
 #include "host/guard.h"
 #include "host/life.h"
 #include "host/services.h"
+#include "host/trace.h"
 #include "host/traffic.h"
 #include "net/loop.h"
 
@@ -44,6 +45,7 @@ struct host *host_new(struct broker *broker, struct loop *const *loops,
     qsbr_offline(&h->main_slot);
     h->nowhere = chain_slot(h, "");
     host_on_leave(h, host_forget_slots);
+    traces_open(h);
     services_open(h);
     events_open(h);
     traffic_open(h);
@@ -107,6 +109,7 @@ void host_free(struct host **host)
     life_close(h);
     services_close(h);
     traffic_close(h);
+    traces_close(h);
     events_close(h);
     chains_free(h);
     qsbr_online(&h->main_slot);

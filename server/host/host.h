@@ -36,6 +36,7 @@ struct skep_http_server;
 struct skep_request;
 struct roll;
 struct skep_module;
+struct traces;
 struct traffic;
 struct worker;
 
@@ -69,6 +70,7 @@ struct host {
     uint64_t module_events;     /* those of modules; this and the next under listen_lock */
     _Atomic(struct listeners *) listeners;
     pthread_mutex_t listen_lock;
+    struct traces *traces;
     _Atomic uint32_t verdicts;  /* generation of remembered verdicts: older ones are void */
     struct chain_slot *chains;  /* never shrinks */
     struct chain_slot *nowhere; /* of those who came through no listener that still is */

@@ -34,6 +34,7 @@ struct skep_request *request_take(struct host_place *p, struct host_client *hc,
     r->stage = (uint8_t)stage;
     r->place = p;
     r->client = hc;
+    r->dry = hc && hc->dry;
     r->chain = chain;
     return r;
 }
@@ -92,7 +93,8 @@ const struct skep_client *request_who(const struct skep_request *r)
         return connecting_who(hc->connecting);
     if (!hc->who) {
         hc->who = hc->ops->identity(hc->owner);
-        hc->who->presence->client = hc;
+        if (!hc->dry)
+            hc->who->presence->client = hc;
     }
     return hc->who;
 }

@@ -50,7 +50,11 @@ static void bump(_Atomic uint64_t *counter, uint64_t n)
 
 static struct hook_stats *stats_of(const struct skep_request *r, const struct skep_module *m)
 {
+    static _Thread_local struct hook_stats nobodys;
     const struct host_place *p = r->place;
+
+    if (UNLIKELY(r->dry))
+        return &nobodys;
     unsigned at = p->index != HOST_MANAGEMENT ? p->index : p->host->loop_count;
 
     return &m->stats[at].hooks[r->stage];
@@ -185,6 +189,8 @@ static bool heard(struct skep_request *r, enum skep_verdict v)
         r->asked_ns = 0;
         r->deadline_ms = 0;
     }
+    if (UNLIKELY(r->dry) && r->client)
+        r->client->ops->step(r->client->owner, r, v);
     if (UNLIKELY(v == SKEP_ERROR))
         v = failed(r, "it cannot tell");
     r->not_cacheable |= !r->cacheable;

@@ -109,11 +109,6 @@ static void answer_ledger(struct daemon *d, const cJSON *request, cJSON *answer)
     cJSON_AddNumberToObject(answer, "waiting", (double)ledger_waiting(&sum));
 }
 
-static void answer_clients(struct daemon *d, const cJSON *request, cJSON *answer)
-{
-    cJSON_AddNumberToObject(answer, "connections", server_connections(d->server));
-}
-
 static void fill_reload(cJSON *answer, const struct reload *r, bool plan)
 {
     struct arena scratch = {0};
@@ -247,7 +242,9 @@ void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *ans
         {"reload", answer_reload},   {"log-level", answer_log_level},
         {"config", answer_config},   {"stop", answer_stop},
         {"backup", answer_backup},   {"backup-status", answer_backup_status},
-        {"module", answer_module},
+        {"module", answer_module},   {"client", answer_client},
+        {"kick", answer_kick},       {"explain", answer_explain},
+        {"trace", answer_trace},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
@@ -256,6 +253,7 @@ void answer_control(void *arg, const char *cmd, const cJSON *request, cJSON *ans
             return;
         }
     control_refuse(
-        answer, "unknown cmd: it is version, status, ledger, clients, reload, log-level, config, "
-                "backup, backup-status, module or stop");
+        answer,
+        "unknown cmd: it is version, status, ledger, clients, client, kick, explain, trace, "
+        "reload, log-level, config, backup, backup-status, module or stop");
 }

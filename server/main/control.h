@@ -18,7 +18,18 @@
  *                                        "since_ms":0}]}
  *     {"cmd":"ledger"}                  {"ok":true,"bytes_received":0,...,"waiting":0}: the
  *                                        counters below $SYS/broker/ledger/
- *     {"cmd":"clients"}                 {"ok":true,"connections":0}
+ *     {"cmd":"clients"}                 {"ok":true,"connections":0}; with "list":true also
+ *                                        "clients":[{"id":"...",...}],"left_out":0.  It takes
+ *                                        "filter" (part of id, user or address), "username",
+ *                                        "listener", "all" (also those away), "most"
+ *     {"cmd":"client","id":"..."}       {"ok":true,"client":{"id":"...",...,"decisions":[...]}}
+ *     {"cmd":"kick","id":"..."}         {"ok":true}; may have "reason" (152) and "text"
+ *     {"cmd":"explain","what":"publish","client":"...","topic":"...","qos":0}
+ *                                        {"ok":true,"verdict":"allow",...,"steps":[...],
+ *                                        "receivers":[...]}; "subscribe" with a filter as topic,
+ *                                        "connect" with username, password, address, listener
+ *     {"cmd":"trace","client":"...","topic":"..."}  {"ok":true,"trace":1}; then "next":1 fetches
+ *                                        {"ok":true,"events":[...],"dropped":0}, "end":1 ends it
  *     {"cmd":"reload"}                  {"ok":true,"changes":[{"text":"limits.max_packet: 1m ->
  * 2m", "path":"limits.max_packet","restart":false}], "messages":["file:1:1: warning: ..."]}
  *     {"cmd":"reload","plan":true}      the same, and nothing is changed

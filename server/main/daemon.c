@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "host/trace.h"
 #include "main/daemon_impl.h"
 #include "main/notify.h"
 
@@ -161,6 +162,7 @@ static void tick(struct daemon *d, uint64_t now)
         d->next_tick_ms = now + TICK_MS;
         log_tick();
         life_tick(server_host(d->server));
+        trace_tick(server_host(d->server), now);
         snprintf(status, sizeof status, "running, %u connections", server_connections(d->server));
         if (d->state == DAEMON_RUNNING)
             notify_status(status);
