@@ -116,6 +116,7 @@ class Broker:
         self.dir = self.folder.name
         os.chmod(self.dir, 0o755)
         self.ports = free_ports(["tcp", "tls", "psk", "ws", "wss"])
+        self.program = "mosquitto" if MOSQUITTO else os.environ["SKEP_BINARY"]
         self.process = None
 
     def file(self, name):
@@ -136,8 +137,7 @@ class Broker:
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notify.bind(self.file("notify"))
         notify.settimeout(DEADLINE)
-        program = "mosquitto" if MOSQUITTO else os.environ["SKEP_BINARY"]
-        self.process = subprocess.Popen([program, "-c", self.file("broker.conf")],
+        self.process = subprocess.Popen([self.program, "-c", self.file("broker.conf")],
                                         env=dict(os.environ, NOTIFY_SOCKET=self.file("notify")),
                                         preexec_fn=die_with_parent,
                                         stdin=subprocess.DEVNULL, stdout=self.log,
