@@ -4,6 +4,7 @@
 
 #include "../net/tls_fixture.h"
 
+#include <netdb.h>
 #include <signal.h>
 #include <skep/http.h>
 #include <skep/loop.h>
@@ -395,6 +396,55 @@ static void redirects_are_followed_only_when_asked(void **state)
     assert_int_equal(peer->requests, 1 + 2 + 1 + 4);
 }
 
+/* A name server that does not answer: libcurl's threads come to this instead of the C library. */
+static _Atomic bool names_known;
+static _Atomic unsigned looking_up, looked_up;
+
+__attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
+                                                       const struct addrinfo *hints,
+                                                       struct addrinfo **out)
+{
+    looking_up++;
+    WAIT_UNTIL(names_known);
+    looked_up++;
+    return EAI_AGAIN;
+}
+
+static struct asked to_nowhere(void)
+{
+    struct asked a = {.ask.size = sizeof a.ask};
+    snprintf(a.url, sizeof a.url, "http://slow.test:%u/ok", peer->port);
+    return a;
+}
+
+static void a_slow_name_server_holds_nobody_up(void **state)
+{
+    struct asked slow = to_nowhere(), called_off = to_nowhere(), fine = to("/ok"),
+                 last = to_nowhere();
+
+    looking_up = looked_up = 0;
+    names_known = false;
+    start(&called_off);
+    slow.ask.timeout_ms = 100;
+    start(&slow);
+    WAIT_UNTIL(looking_up == 2);
+    fetch(&fine); /* on the same loop */
+    assert_int_equal(fine.status, 200);
+    WAIT_UNTIL(slow.done == 1);
+    assert_true(slow.timed_out);
+    skep_post(rig.module, 0, cancel_it, &called_off, NULL);
+    start(&last);
+    WAIT_UNTIL(looking_up == 3);
+    assert_int_equal(rig_close(&rig), 0); /* nor the end of the broker */
+    assert_int_equal(last.done, 1);
+    assert_int_equal(called_off.done, 0);
+    assert_int_equal(looked_up, 0);
+    names_known = true;
+    WAIT_UNTIL(looked_up == 3);
+    rig_open(&rig, NULL); /* for tear_down */
+    rig_start(&rig);
+}
+
 /* -- Connections -- */
 
 static void connections_are_kept(void **state)
@@ -742,6 +792,7 @@ int main(void)
         TEST(a_half_answer_is_an_error),
         TEST(an_answer_above_the_limit_is_cut_off),
         TEST(redirects_are_followed_only_when_asked),
+        TEST(a_slow_name_server_holds_nobody_up),
         TEST(connections_are_kept),
         TEST(a_connection_the_server_closed_is_not_missed),
         TEST(a_thousand_at_once_keep_to_the_limit),
