@@ -120,8 +120,9 @@ static void warn_writable(const char *path, struct text_pos pos, struct directiv
                        "load: everybody on this machine can change %s", path);
 }
 
-const struct directive_table *load_find(const struct directive *d, const struct syntax_word *label,
-                                        struct directive_context *ctx)
+/* NULL: complained. */
+static const struct directive_table *find_table(const struct syntax_word *label,
+                                                struct directive_context *ctx)
 {
     struct load_context *load = ctx->user;
     struct label l = split(label->text);
@@ -150,6 +151,16 @@ const struct directive_table *load_find(const struct directive *d, const struct 
         return NULL;
     }
     return o->table;
+}
+
+const struct directive_table *load_find(const struct directive *d, const struct syntax_word *label,
+                                        struct directive_context *ctx)
+{
+    const struct directive_table *table = find_table(label, ctx);
+
+    if (!table)
+        ((struct load_context *)ctx->user)->failed++;
+    return table;
 }
 
 void load_close(struct load_context *ctx)

@@ -206,7 +206,7 @@ static void decide_anonymous(struct settings *s, struct settings_listener *l, bo
 
     out->anonymous = said == ANONYMOUS_ALLOW ||
                      (said == ANONYMOUS_AUTO && !reachable && !settings_authenticates(s, l));
-    if (out->anonymous || authenticates(s, l))
+    if (out->anonymous || authenticates(s, l) || s->opened.failed)
         return;
     if (said == ANONYMOUS_DENY)
         complaint_warn(&s->complaints, pos, "nothing authenticates its clients",

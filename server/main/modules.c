@@ -51,7 +51,7 @@ static bool is_none(const struct directive_list *modules)
 
 static void check_modules(struct settings *s, const struct settings_listener *l)
 {
-    for (size_t i = 0; i < l->modules.count && !is_none(&l->modules); i++) {
+    for (size_t i = 0; i < l->modules.count && !is_none(&l->modules) && !s->opened.failed; i++) {
         struct str name = str_of(l->modules.items[i]);
         const char *hint = "load it first: load NAME { ... }";
         struct near near;

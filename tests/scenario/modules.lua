@@ -503,6 +503,12 @@ story("a listener for other machines needs something that knows its clients", "M
   t:equal(code, 0, text)
 end)
 
+story("a module that is not there is one error, not several", "MQTT-7.0.0-2/3.1.1", function(t)
+  local code, text = try(t, conf "load nowhere;\nlistener mqtt { bind 0.0.0.0:1; modules nowhere; }\n")
+  t:equal(code, 1, "the exit status")
+  t:check(text:find("1 error in the configuration", 1, true), text)
+end)
+
 story("each listener has its own chain", "MQTT-3.1.4-2", function(t)
   local b = t:own_broker(conf [[
 load gate { password one; }
