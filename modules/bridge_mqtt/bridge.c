@@ -4,10 +4,7 @@
 
 enum {
     HOLD_MOST = 64 * 1024 * 1024, /* bytes of messages on their way out; the queue has the rest */
-    REOPEN_MS = 5000,
 };
-
-static void open_consumer(void *arg);
 
 /* -- Life, on the main thread -- */
 
@@ -50,7 +47,8 @@ void bridge_free(struct bridge *b)
     SSL_CTX_free(b->tls);
     buf_fini(&b->topic);
     buf_fini(&b->path);
-    free(b->late);
+    for (unsigned i = 0; i < QUEUE_COUNT; i++)
+        queue_free(&b->queues[i]);
     pthread_mutex_destroy(&b->view.lock);
     free(b);
 }
@@ -66,30 +64,36 @@ unsigned bridge_up(const struct bridge *b)
     return up;
 }
 
+bool bridge_is_open(const struct bridge *b)
+{
+    return b->queues[QUEUE_LIVE].ready;
+}
+
 uint64_t bridge_backlog(const struct bridge *b)
 {
-    return b->consumer && b->ready ? skep_consumer_queued(b->consumer) : 0;
+    return queue_length(&b->queues[QUEUE_LIVE]) + queue_length(&b->queues[QUEUE_BACKLOG]);
 }
 
 static size_t held(const struct bridge *b)
 {
     size_t bytes = 0;
 
-    for (unsigned i = 0; i < b->count; i++)
-        bytes += b->remotes[i]->engine.queue.bytes + b->remotes[i]->engine.flight.bytes;
+    for (unsigned i = 0; i < b->count; i++) {
+        const struct engine *e = &b->remotes[i]->engine;
+        bytes += e->queue.bytes + e->slow.bytes + e->flight.bytes;
+    }
     return bytes;
 }
 
-/* Messages are taken from the queue while they can go somewhere. */
+/* Messages are taken from a queue while they can go somewhere. */
 static void set_flow(struct bridge *b)
 {
-    bool flowing = b->ready && !b->paused && bridge_up(b) > 0 &&
-                   held(b) < (b->flowing ? HOLD_MOST : HOLD_MOST / 2);
+    struct queue *live = &b->queues[QUEUE_LIVE], *backlog = &b->queues[QUEUE_BACKLOG];
+    bool up = !b->paused && bridge_up(b) > 0;
+    bool room = held(b) < (live->flowing || backlog->flowing ? HOLD_MOST : HOLD_MOST / 2);
 
-    if (flowing == b->flowing)
-        return;
-    b->flowing = flowing;
-    skep_consumer_pause(b->consumer, !flowing);
+    queue_flow(live, room && (up || (b->conf->live_first && backlog->ready)));
+    queue_flow(backlog, room && up);
 }
 
 static void set_alarm(struct bridge *b, bool up)
@@ -132,42 +136,14 @@ void bridge_tick(struct bridge *b)
 
 /* -- Messages out -- */
 
-static void late_add(struct bridge *b, uint64_t id)
+void bridge_ack(struct bridge *b, uint64_t item_id)
 {
-    if (b->late_count == b->late_cap) {
-        b->late_cap = b->late_cap ? b->late_cap * 2 : 64;
-        b->late = realloc(b->late, b->late_cap * sizeof *b->late);
-        if (!b->late)
-            abort();
-    }
-    b->late[b->late_count++] = id;
-}
-
-static bool late_take(struct bridge *b, uint64_t id)
-{
-    for (size_t i = 0; i < b->late_count; i++) {
-        if (b->late[i] == id) {
-            b->late[i] = b->late[--b->late_count];
-            return true;
-        }
-    }
-    return false;
-}
-
-void bridge_ack(struct bridge *b, uint64_t id)
-{
-    if (id == 0)
-        return;
-    if (!b->consumer || !b->ready) {
-        late_add(b, id);
-        return;
-    }
-    skep_consumer_ack(b->consumer, id);
-    if (!b->flowing)
+    queue_ack(b->queues, item_id);
+    if (!b->queues[QUEUE_LIVE].flowing || !b->queues[QUEUE_BACKLOG].flowing)
         set_flow(b);
 }
 
-static struct remote *remote_for(struct bridge *b, struct skep_str topic)
+struct remote *bridge_remote(struct bridge *b, struct skep_str topic)
 {
     return b->remotes[b->count == 1 ? 0 : hash(topic.ptr, topic.len) % b->count];
 }
@@ -201,145 +177,70 @@ static struct item *make_item(struct bridge *b, const struct skep_message *messa
     return item;
 }
 
-static void on_message(struct skep_consumer *c, const struct skep_message *message, uint64_t id,
-                       void *arg)
+/* It left us before, and came back through somebody. */
+static bool went_round(const struct bridge *b, const struct skep_message *m)
 {
-    struct bridge *b = arg;
+    return b->conf->loop_guard &&
+           path_has(m->user_properties, m->user_property_count, PATH_OUT, skep_str(b->broker_id));
+}
 
-    if (b->moved)
-        return; /* the next instance gets it */
-    const struct route *route = route_out(&b->routes, message->topic, &b->topic);
-    if (!route || (id && late_take(b, id))) {
-        bridge_ack(b, id); /* a subscription of an earlier configuration; or done meanwhile */
+static void send(struct bridge *b, struct queue *q, const struct skep_message *message,
+                 struct item *item)
+{
+    struct remote *r = bridge_remote(b, item->m.topic);
+
+    item->slow = q->number == QUEUE_BACKLOG;
+    if (q->number == QUEUE_LIVE && r->state != REMOTE_UP && backlog_take(b, message, item))
         return;
-    }
-    if (b->conf->loop_guard && path_has(message->user_properties, message->user_property_count,
-                                        PATH_OUT, skep_str(b->broker_id))) {
-        skep_counter_add(b->meters.loops, 1); /* it has left us before */
-        bridge_ack(b, id);
-        return;
-    }
-    struct remote *r = remote_for(b, message->topic);
-    if (id == 0 && r->state != REMOTE_UP) {
-        skep_counter_add(b->meters.dropped_offline, 1);
-        return;
-    }
-    if (id && message->duplicate && engine_has(&r->engine, id))
-        return;
-    struct item *item = make_item(b, message, id, route);
-    if (!item) {
-        skep_log(b->m, SKEP_LOG_ERROR, "%s: no memory for a message", b->conf->block.label);
-        return; /* it is in the queue still, and comes again when that is opened again */
-    }
-    engine_put(&r->engine, item, item->m.qos == 2 && message->duplicate && notes_has(r, id));
-    if (b->flowing && held(b) > HOLD_MOST)
+    engine_put(&r->engine, item, item->m.qos == 2 && message->duplicate && notes_has(r, item->id));
+    if (held(b) > HOLD_MOST)
         set_flow(b);
     remote_flush_soon(r);
 }
 
-/* -- The consumer -- */
-
-struct existing {
-    struct bridge *b;
-    struct buf gone; /* filters that nobody wants any more, each terminated */
-    bool have[1024]; /* by route */
-};
-
-static const struct route *same_filter(const struct bridge *b, struct skep_str filter)
+void bridge_message(struct bridge *b, struct queue *q, const struct skep_message *message,
+                    uint64_t id)
 {
-    for (size_t i = 0; i < b->routes.count; i++) {
-        const struct route *r = &b->routes.items[i];
-        if ((r->way & ROUTE_OUT) && skep_str_eq(skep_str(r->local_filter), filter))
-            return r;
-    }
-    return NULL;
-}
+    struct skep_message m = *message;
+    uint64_t item_id = queue_item_id(q, id);
 
-static void see_existing(struct skep_str filter, unsigned qos, void *arg)
-{
-    struct existing *x = arg;
-    const struct route *r = same_filter(x->b, filter);
-
-    if (r && r->qos == qos && (size_t)(r - x->b->routes.items) < sizeof x->have) {
-        x->have[r - x->b->routes.items] = true;
-    } else if (!r) {
-        buf_put(&x->gone, filter.ptr, filter.len);
-        buf_put(&x->gone, "", 1);
-    }
-}
-
-/* Only what changed: a subscription that is made anew brings the retained messages again. */
-static void subscribe(struct bridge *b)
-{
-    enum { OPTIONS = SKEP_SUBSCRIBE_NO_LOCAL | SKEP_SUBSCRIBE_KEEP_RETAIN };
-    struct existing *x = bridge_alloc(sizeof *x);
-
-    x->b = b;
-    skep_consumer_subscriptions(b->consumer, see_existing, x);
-    for (size_t at = 0; at < buf_len(&x->gone);) {
-        const char *filter = (const char *)buf_data(&x->gone) + at;
-        skep_consumer_unsubscribe(b->consumer, skep_str(filter));
-        at += strlen(filter) + 1;
-    }
-    for (size_t i = 0; i < b->routes.count; i++) {
-        const struct route *r = &b->routes.items[i];
-        if (!(r->way & ROUTE_OUT) || same_filter(b, skep_str(r->local_filter)) != r ||
-            (i < sizeof x->have && x->have[i]))
-            continue;
-        int err = skep_consumer_subscribe(b->consumer, skep_str(r->local_filter), r->qos, OPTIONS);
-        if (err)
-            skep_log(b->m, SKEP_LOG_ERROR, "%s: %s cannot be subscribed to: %s",
-                     b->conf->block.label, r->local_filter, skep_error_text(err));
-    }
-    buf_fini(&x->gone);
-    free(x);
-}
-
-static void on_ready(struct skep_consumer *c, bool resumed, const char *error, void *arg)
-{
-    struct bridge *b = arg;
-
-    if (b->moved)
+    if (q->number == QUEUE_BACKLOG)
+        backlog_restore(b, &m);
+    if (id && queue_was_late(q, id))
         return;
-    if (error) {
-        skep_log(b->m, SKEP_LOG_ERROR, "%s: its queue cannot be opened: %s", b->conf->block.label,
-                 error);
-        status_update(b, error);
-        skep_consumer_close(c, false);
-        b->consumer = NULL;
-        skep_timer_set(b->open_timer, REOPEN_MS);
+    const struct route *route = route_out(&b->routes, m.topic, &b->topic);
+    bool round = route && went_round(b, &m);
+    if (round)
+        skep_counter_add(b->meters.loops, 1);
+    if (!route || round) { /* no route: a subscription of an earlier configuration */
+        bridge_ack(b, item_id);
         return;
     }
-    b->ready = true;
-    subscribe(b);
-    for (unsigned i = 0; i < b->count; i++) {
+    struct remote *r = bridge_remote(b, skep_bytes(buf_data(&b->topic), buf_len(&b->topic)));
+    if (id == 0 && r->state != REMOTE_UP) {
+        skep_counter_add(b->meters.dropped_offline, 1);
+        return;
+    }
+    if (id && m.duplicate && engine_has(&r->engine, item_id))
+        return;
+    struct item *item = make_item(b, &m, item_id, route);
+    if (item)
+        send(b, q, &m, item);
+    else /* it is in the queue still, and comes again when that is opened again */
+        skep_log(b->m, SKEP_LOG_ERROR, "%s: no memory for a message", b->conf->block.label);
+}
+
+void bridge_queue_open(struct bridge *b)
+{
+    bool open = bridge_is_open(b);
+
+    for (unsigned i = 0; open && i < b->count; i++) {
         if (b->remotes[i]->state == REMOTE_UP) /* taken over */
             remote_input(b->remotes[i], NULL, 0);
-        remote_start(b->remotes[i]);
+        if (!b->paused)
+            remote_start(b->remotes[i]);
     }
     bridge_changed(b);
-}
-
-static void open_consumer(void *arg)
-{
-    struct bridge *b = arg;
-    struct skep_consumer_conf conf = {
-        .size = sizeof conf,
-        .loop = b->loop,
-        .name = b->conf->block.label,
-        .durable = b->durable,
-        .paused = true,
-        .window = b->conf->window,
-        .expiry_s = b->conf->queue_expiry / 1000,
-        .on_message = on_message,
-        .on_ready = on_ready,
-        .arg = b,
-    };
-
-    b->flowing = false;
-    b->consumer = skep_consumer_open(b->m, &conf);
-    if (!b->consumer)
-        skep_timer_set(b->open_timer, REOPEN_MS);
 }
 
 /* -- Start and stop, on the bridge's loop -- */
@@ -360,15 +261,10 @@ static void take_over(struct bridge *b, struct bridge *old)
         }
         old->remotes[i] = NULL;
     }
-    if (!same)
-        return;
+    for (unsigned i = 0; i < QUEUE_COUNT; i++)
+        queue_adopt(&b->queues[i], &old->queues[i]);
     b->alarmed = old->alarmed;
     b->down_since_ms = old->down_since_ms;
-    b->late = old->late;
-    b->late_count = old->late_count;
-    b->late_cap = old->late_cap;
-    old->late = NULL;
-    old->late_count = old->late_cap = 0;
 }
 
 void bridge_start(void *bridge)
@@ -378,7 +274,6 @@ void bridge_start(void *bridge)
     if (b->previous)
         take_over(b, b->previous);
     b->previous = NULL;
-    b->open_timer = skep_timer_new(b->m, open_consumer, b);
     for (unsigned i = 0; i < b->count; i++) {
         if (!b->remotes[i])
             b->remotes[i] = remote_new(b, i);
@@ -386,14 +281,17 @@ void bridge_start(void *bridge)
     status_update(b, NULL);
     if (bridge_up(b) == 0)
         status_publish(b);
-    open_consumer(b);
+    queue_open(&b->queues[QUEUE_LIVE], b, QUEUE_LIVE);
+    if (b->conf->live_first || notes_backlog(b, false))
+        queue_open(&b->queues[QUEUE_BACKLOG], b, QUEUE_BACKLOG);
+    if (b->conf->live_first)
+        notes_backlog(b, true);
 }
 
 void bridge_stop(void *bridge)
 {
     struct bridge *b = bridge;
 
-    b->ready = false;
     for (unsigned i = 0; i < b->count; i++) {
         if (!b->remotes[i])
             continue;
@@ -406,10 +304,7 @@ void bridge_stop(void *bridge)
         set_alarm(b, false);
         status_publish(b);
     }
-    if (b->consumer)
-        skep_consumer_close(b->consumer, b->orphan);
-    b->consumer = NULL;
-    skep_timer_free(b->open_timer);
-    b->open_timer = NULL;
     b->moved = true;
+    for (unsigned i = 0; i < QUEUE_COUNT; i++)
+        queue_close(&b->queues[i], b->orphan);
 }

@@ -6,7 +6,9 @@
  * Everything of a bridge is done on its loop, but for `view`.  An instance of the module has an
  * array of bridges; a reload hands over those that did not change, connections and all.
  *
- *   bridge.c   the consumer, messages out, life
+ *   bridge.c   messages out, life
+ *   queue.c    the consumers
+ *   backlog.c  what live messages go by
  *   remote.c   one connection: addresses, tries, timers
  *   inward.c   messages in
  *   notes.c    what is written down in the module's storage
@@ -23,6 +25,7 @@
 #include "engine.h"
 #include "line.h"
 #include "path.h"
+#include "queue.h"
 #include "route.h"
 
 enum { BRIDGE_REMOTES = 32, BRIDGE_ADDRESSES = 8, BRIDGE_TICK_MS = 1000 };
@@ -84,15 +87,12 @@ struct bridge {
     const char *broker_id;
     uint8_t digest[32];
     unsigned loop;
-    bool durable, ready, paused, moved, orphan, alarmed, flowing;
+    bool durable, paused, moved, orphan, alarmed;
     struct routes routes;
     SSL_CTX *tls;
-    struct skep_consumer *consumer;
-    struct skep_timer *open_timer; /* to open the consumer again */
+    struct queue queues[QUEUE_COUNT];
     struct remote *remotes[BRIDGE_REMOTES];
     unsigned count;
-    uint64_t *late; /* acknowledged there while there was no consumer */
-    size_t late_count, late_cap;
     uint64_t down_since_ms;
     struct buf topic, path;
     struct meters meters;
@@ -119,8 +119,15 @@ void bridge_stop(void *bridge);
 void bridge_changed(struct bridge *b);
 /* A second passed. */
 void bridge_tick(struct bridge *b);
+/* A queue can be used. */
+void bridge_queue_open(struct bridge *b);
+void bridge_message(struct bridge *b, struct queue *q, const struct skep_message *message,
+                    uint64_t id);
+/* The connection for that topic of the remote broker's; NULL: none any more. */
+struct remote *bridge_remote(struct bridge *b, struct skep_str topic);
 /* The item was acknowledged, or is given up. */
-void bridge_ack(struct bridge *b, uint64_t id);
+void bridge_ack(struct bridge *b, uint64_t item_id);
+bool bridge_is_open(const struct bridge *b);
 uint64_t bridge_backlog(const struct bridge *b);
 unsigned bridge_up(const struct bridge *b);
 
@@ -138,6 +145,14 @@ void remote_flush_soon(struct remote *r);
 void remote_input(struct remote *r, const uint8_t *data, size_t len);
 void remote_adopt(struct remote *r, struct bridge *b);
 
+/* -- backlog.c -- */
+/* Moves it there, if it is to be: then the item is taken over, and acknowledged once it is safe. */
+bool backlog_take(struct bridge *b, const struct skep_message *message, struct item *item);
+/* Topics under which messages wait there, with `rest` at the end. */
+void backlog_topic(const struct bridge *b, struct skep_str rest, struct buf *out);
+/* Topic and retain flag are again what they were before. */
+void backlog_restore(const struct bridge *b, struct skep_message *m);
+
 /* -- inward.c -- */
 enum handing inward_message(void *remote, const struct wire_packet *p, struct incoming *in);
 void inward_forget(void *remote, uint16_t packet_id);
@@ -152,6 +167,8 @@ void notes_clear(void *remote, const struct item *item);
 /* Fills engine->subs and unsubs. */
 void notes_subscriptions(struct remote *r, bool session);
 void notes_subscribed(struct remote *r);
+/* Whether the second queue was ever opened: there may be something in it. */
+bool notes_backlog(struct bridge *b, bool opened);
 /* This broker's own id, made at the first start: 12 letters. */
 void notes_broker_id(struct skep_module *m, char out[16]);
 

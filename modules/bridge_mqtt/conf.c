@@ -53,13 +53,19 @@ static const struct skep_option connection_options[] = {
               .help = "connections to the remote broker; topics are spread over them"),
     SKEP_UINT(T, window, "1000", .min = 1, .max = 60000,
               .help = "QoS 1 and 2 messages out that are not acknowledged, at most"),
+    SKEP_UINT(T, window_qos2, "20", .min = 1, .max = 60000,
+              .help = "MQTT 3.1.1: of those, QoS 2; mosquitto takes no more than 20"),
     SKEP_UINT(T, receive_window, "200", .min = 1, .max = 65535,
               .help = "the same for those in (MQTT 5)"),
     SKEP_SIZE(T, max_packet, "16m", .min = 128, .max = 268435460,
               .help = "largest packet to take in"),
+    SKEP_SIZE(T, remote_max_packet, "0", .max = 268435460,
+              .help = "largest packet to send, where the remote broker does not say; 0: any"),
     SKEP_SIZE(T, max_queue0, "1m", .help = "bytes of QoS 0 messages that wait for a slow line"),
     SKEP_RATE(T, backlog_rate, "0/s",
               .help = "what waited while the line was down goes out at this rate; 0/s: no limit"),
+    SKEP_BOOL(T, live_first, "off",
+              .help = "on: live messages go by what waited; then the two are not in order"),
     SKEP_BOOL(T, retain, "on", .help = "keep the retain flag of what goes out"),
     SKEP_BOOL(T, loop_guard, "on",
               .help = "MQTT 5: mark what goes out, and drop marked messages that come back"),
@@ -176,6 +182,9 @@ static void check_connection(const struct connection_conf *c, struct skep_report
         }
         routes_fini(&routes);
     }
+    if (c->live_first && c->clean_start)
+        skep_report(report, &c->block.place, NULL,
+                    "live_first keeps a queue, clean_start does not");
     if (c->reconnect_max < c->reconnect_min)
         skep_report(report, &c->block.place, NULL, "reconnect_max is below reconnect_min");
     if (c->status_topic && !skep_topic_valid(skep_str(c->status_topic), true))
@@ -243,10 +252,13 @@ void conf_digest(const struct connection_conf *c, uint8_t out[32])
         c->queue_expiry,
         c->connections,
         c->window,
+        c->window_qos2,
         c->receive_window,
         c->max_packet,
         c->max_queue0,
         c->backlog_rate,
+        c->live_first,
+        c->remote_max_packet,
         c->retain,
         c->loop_guard,
         c->try_private,

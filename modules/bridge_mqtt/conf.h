@@ -29,10 +29,11 @@ struct connection_conf {
     bool clean_start;
     uint32_t session_expiry, queue_expiry;
     struct skep_lines topic;
-    uint16_t connections, window, receive_window;
+    uint16_t connections, window, window_qos2, receive_window;
     uint64_t max_packet, max_queue0;
     uint64_t backlog_rate;
-    bool retain, loop_guard, try_private;
+    uint64_t remote_max_packet;
+    bool live_first, retain, loop_guard, try_private;
     uint32_t reconnect_min, reconnect_max;
     const char *status_topic;
     int status_format, status_at;

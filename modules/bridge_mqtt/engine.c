@@ -29,6 +29,7 @@ void engine_fini(struct engine *e)
     orphan_incoming(e);
     items_fini(&e->fast);
     items_fini(&e->queue);
+    items_fini(&e->slow);
     items_fini(&e->flight);
     free(e->subs);
     free(e->unsubs);
@@ -84,8 +85,11 @@ static void learn(struct engine *e, const struct wire_props *p)
     uint32_t keep_alive = e->conf->connect.keep_alive_s;
 
     e->maximum_packet = p->has >> 39 & 1 ? p->maximum_packet : UINT32_MAX;
+    if (e->conf->most_out && e->conf->most_out < e->maximum_packet)
+        e->maximum_packet = e->conf->most_out;
     e->quota = p->has >> 33 & 1 && p->receive_maximum < e->conf->window ? p->receive_maximum
                                                                         : e->conf->window;
+    e->quota2 = e->conf->window2 < e->quota ? e->conf->window2 : e->quota;
     e->maximum_qos = p->maximum_qos;
     e->retain = p->retain_available;
     e->wildcard = p->wildcard;

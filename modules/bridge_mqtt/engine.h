@@ -64,8 +64,10 @@ struct engine_calls {
 struct engine_conf {
     struct wire_connect connect; /* strings live as long as the engine */
     uint32_t ping_timeout_ms;
-    uint16_t window; /* items in flight at most */
-    size_t q0_bytes; /* of QoS 0 items that wait */
+    uint16_t window;   /* items in flight at most */
+    uint16_t window2;  /* of those, QoS 2 */
+    uint32_t most_out; /* bytes of a packet out; 0: what the remote broker says */
+    size_t q0_bytes;   /* of QoS 0 items that wait */
 };
 
 enum { ENGINE_BUCKETS = 256, ENGINE_FILTERS = 16, ENGINE_OUT_MOST = 128 * 1024 };
@@ -84,7 +86,7 @@ struct engine {
 
     /* What the remote broker allows. */
     uint32_t maximum_packet;
-    uint16_t quota;
+    uint16_t quota, quota2; /* 2: of QoS 2 */
     uint8_t maximum_qos;
     bool retain, wildcard;
 
@@ -95,11 +97,14 @@ struct engine {
 
     struct items fast;   /* QoS 0 */
     struct items queue;  /* QoS 1 and 2, not in flight */
+    struct items slow;   /* those of them that live messages go by */
     struct items flight; /* in the order of sending */
     struct item *by_id[ENGINE_BUCKETS];
-    struct bucket pace; /* of QoS 1 and 2, for a backlog */
-    uint64_t pace_left; /* items that the pace holds for */
-    uint64_t retry_ms;  /* not before then is there more to send; 0: nothing waits for time */
+    struct bucket pace; /* of a backlog */
+    uint64_t pace_left; /* items of `queue` that it holds for; for `slow` it always holds */
+    size_t slow_flight; /* of the items in flight */
+    size_t qos2_flight;
+    uint64_t retry_ms; /* not before then is there more to send; 0: nothing waits for time */
 
     struct incoming *acks, **acks_last;
     uint64_t heard_ms, sent_ms, ping_ms; /* ping_ms 0: none under way */
@@ -131,7 +136,7 @@ bool engine_has(const struct engine *e, uint64_t id);
 void engine_pump(struct engine *e, uint64_t now_ms);
 void engine_noted(struct engine *e, uint64_t id);
 void engine_cleared(struct engine *e, uint64_t id);
-/* The next `count` QoS 1 and 2 messages keep to this rate (0: no limit). */
+/* Slow items keep to this rate (0: no limit), and the next `count` others of QoS 1 and 2. */
 void engine_pace(struct engine *e, double rate, uint64_t count, uint64_t now_ms);
 
 /* `in` is freed. */

@@ -26,6 +26,8 @@ static void take_off(struct engine *e, struct item *item)
     while (*at != item)
         at = &(*at)->same;
     *at = item->same;
+    e->slow_flight -= item->slow;
+    e->qos2_flight -= item->m.qos == 2;
     items_remove(&e->flight, item);
 }
 
@@ -35,6 +37,8 @@ static void put_on(struct engine *e, struct item *item)
 
     item->same = *at;
     *at = item;
+    e->slow_flight += item->slow;
+    e->qos2_flight += item->m.qos == 2;
     items_add(&e->flight, item);
 }
 
@@ -57,7 +61,7 @@ void engine_put(struct engine *e, struct item *item, bool released)
     item->packet_id = engine_packet_id(item->id);
     item->state = released ? ITEM_RELEASED : ITEM_WAITING;
     item->sent = released || item->m.duplicate;
-    items_add(&e->queue, item);
+    items_add(item->slow ? &e->slow : &e->queue, item);
 }
 
 void engine_pace(struct engine *e, double rate, uint64_t count, uint64_t now_ms)
@@ -66,27 +70,38 @@ void engine_pace(struct engine *e, double rate, uint64_t count, uint64_t now_ms)
     e->pace_left = rate > 0 ? count : 0;
 }
 
-/* Everything in flight goes back to the head of the queue, in order.  A remote broker without our
+static void rewind_one(struct engine *e, struct item *i, bool session)
+{
+    bool noted = i->state == ITEM_NOTING || i->state == ITEM_RELEASED;
+
+    if ((!session && noted) || i->state == ITEM_CLEARING) {
+        i->state = ITEM_CLEARING;
+        e->calls->clear(e->arg, i);
+    } else if (i->state == ITEM_SENT) {
+        i->state = ITEM_WAITING;
+    }
+    i->sent = i->sent && session;
+}
+
+/* Everything in flight goes back to the head of its queue, in order.  A remote broker without our
  * session knows nothing of it: then each message begins anew. */
 void engine_rewind(struct engine *e, bool session)
 {
-    struct items again = {0};
+    struct items lists[] = {{0}, {0}};
 
     for (struct item *i; (i = items_take(&e->flight));)
-        items_add(&again, i);
-    memset(e->by_id, 0, sizeof e->by_id);
+        items_add(&lists[i->slow], i);
     for (struct item *i; (i = items_take(&e->queue));)
-        items_add(&again, i);
-    for (struct item *i; (i = items_take(&again));) {
-        bool noted = i->state == ITEM_NOTING || i->state == ITEM_RELEASED;
-        if ((!session && noted) || i->state == ITEM_CLEARING) {
-            i->state = ITEM_CLEARING;
-            e->calls->clear(e->arg, i);
-        } else if (i->state == ITEM_SENT) {
-            i->state = ITEM_WAITING;
+        items_add(&lists[0], i);
+    for (struct item *i; (i = items_take(&e->slow));)
+        items_add(&lists[1], i);
+    memset(e->by_id, 0, sizeof e->by_id);
+    e->slow_flight = e->qos2_flight = 0;
+    for (unsigned slow = 0; slow < 2; slow++) {
+        for (struct item *i; (i = items_take(&lists[slow]));) {
+            rewind_one(e, i, session);
+            items_add(slow ? &e->slow : &e->queue, i);
         }
-        i->sent = i->sent && session;
-        items_add(&e->queue, i);
     }
 }
 
@@ -127,17 +142,17 @@ static void send_fast(struct engine *e, uint64_t now_ms)
     }
 }
 
-static bool paced(struct engine *e, uint64_t now_ms)
+static bool paced(struct engine *e, const struct item *item, uint64_t now_ms)
 {
     uint64_t wait_ms;
 
-    if (e->pace_left == 0)
+    if (!item->slow && e->pace_left == 0)
         return true;
     if (!bucket_take(&e->pace, now_ms, &wait_ms)) {
         e->retry_ms = now_ms + wait_ms;
         return false;
     }
-    e->pace_left--;
+    e->pace_left -= !item->slow;
     return true;
 }
 
@@ -160,6 +175,26 @@ static void send_one(struct engine *e, struct item *item)
         put_on(e, item);
 }
 
+static void send_queue(struct engine *e, struct items *queue, uint64_t now_ms)
+{
+    while (queue->first && e->flight.count < e->quota && buf_len(&e->out) < ENGINE_OUT_MOST) {
+        struct item *item = queue->first;
+
+        /* Half of the quota at most, so that live messages find a place; one at least. */
+        if (item->slow && e->slow_flight && e->slow_flight >= e->quota / 2u)
+            break;
+        if (item->m.qos == 2 && e->qos2_flight >= e->quota2)
+            break;
+        /* Of two ids with the same packet id the second waits: tens of thousands are between. */
+        if (item->state == ITEM_CLEARING || in_flight(e, item->packet_id) ||
+            !paced(e, item, now_ms))
+            break;
+        items_remove(queue, item);
+        if (fit(e, item, now_ms))
+            send_one(e, item);
+    }
+}
+
 void engine_pump(struct engine *e, uint64_t now_ms)
 {
     size_t before = buf_len(&e->out);
@@ -168,16 +203,8 @@ void engine_pump(struct engine *e, uint64_t now_ms)
         return;
     e->retry_ms = 0;
     send_fast(e, now_ms);
-    while (e->queue.first && e->flight.count < e->quota && buf_len(&e->out) < ENGINE_OUT_MOST) {
-        struct item *item = e->queue.first;
-
-        /* Of two ids with the same packet id the second waits: 65534 messages are between. */
-        if (item->state == ITEM_CLEARING || in_flight(e, item->packet_id) || !paced(e, now_ms))
-            break;
-        items_remove(&e->queue, item);
-        if (fit(e, item, now_ms))
-            send_one(e, item);
-    }
+    send_queue(e, &e->queue, now_ms);
+    send_queue(e, &e->slow, now_ms);
     if (buf_len(&e->out) > before)
         e->sent_ms = now_ms;
 }
@@ -237,21 +264,28 @@ void engine_answered(struct engine *e, const struct wire_packet *p)
     }
 }
 
-/* In flight, or back in the queue since the line was lost. */
-static struct item *find(struct engine *e, uint64_t id)
+static struct item *find_in(const struct items *queue, uint64_t id)
 {
-    struct item *item = in_flight(e, engine_packet_id(id));
+    struct item *item = queue->first;
 
-    if (item && item->id == id)
-        return item;
-    for (item = e->queue.first; item && item->id != id;)
+    while (item && item->id != id)
         item = item->next;
     return item;
 }
 
+/* In flight, or back in its queue since the line was lost. */
+static struct item *find(const struct engine *e, uint64_t id)
+{
+    struct item *item = in_flight(e, engine_packet_id(id));
+
+    if (!item || item->id != id)
+        item = find_in(&e->queue, id);
+    return item ? item : find_in(&e->slow, id);
+}
+
 bool engine_has(const struct engine *e, uint64_t id)
 {
-    return find((struct engine *)e, id) != NULL;
+    return find(e, id) != NULL;
 }
 
 void engine_noted(struct engine *e, uint64_t id)

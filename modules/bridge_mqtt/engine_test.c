@@ -99,6 +99,7 @@ static void begin(struct world *w, enum wire_version version)
         .connect = {.version = version, .keep_alive_s = 10, .client_id = SKEP_STR("id")},
         .ping_timeout_ms = 2000,
         .window = 4,
+        .window2 = 3,
         .q0_bytes = 4096};
     engine_init(&w->e, &w->conf, &calls, w);
 }
@@ -139,6 +140,24 @@ static void put(struct world *w, uint64_t id, unsigned qos, bool released)
 
     item->id = id;
     engine_put(&w->e, item, released);
+}
+
+static void qos2_has_a_window_of_its_own(void **state)
+{
+    struct world w;
+
+    begin(&w, WIRE_311);
+    connect_up(&w, false);
+    for (uint64_t id = 1; id <= 4; id++)
+        put(&w, id, 2, false);
+    SAID(&w, "\x34\6\0\1t\0\2x\x34\6\0\1t\0\3x\x34\6\0\1t\0\4x");
+    HEAR(&w, "\x50\2\0\3");
+    SAID(&w, ""); /* it counts until PUBCOMP */
+    engine_noted(&w.e, 2);
+    SAID(&w, "\x62\2\0\3");
+    HEAR(&w, "\x70\2\0\3");
+    SAID(&w, "\x34\6\0\1t\0\5x");
+    engine_fini(&w.e);
 }
 
 static void subscriptions_come_first(void **state)
@@ -330,6 +349,35 @@ static void qos0_goes_by_a_paced_backlog(void **state)
     engine_fini(&w.e);
 }
 
+static void live_messages_go_by_slow_ones(void **state)
+{
+    struct world w;
+
+    begin(&w, WIRE_311);
+    connect_up(&w, false);
+    engine_pace(&w.e, 20, 0, w.now);
+    for (uint64_t id = 1; id <= 5; id++) {
+        struct skep_message m = {.qos = 1, .payload = SKEP_STR("s")};
+        struct item *item = item_new(&m, SKEP_STR("t"), NULL, 0, w.now);
+        item->id = id;
+        item->slow = true;
+        engine_put(&w.e, item, false);
+    }
+    put(&w, 6, 1, false);
+    SAID(&w, "\x32\6\0\1t\0\7x\x32\6\0\1t\0\2s\x32\6\0\1t\0\3s");
+    w.now += 1000; /* half of the window of four is the most that slow ones get */
+    SAID(&w, "");
+    put(&w, 7, 1, false);
+    SAID(&w, "\x32\6\0\1t\0\x8x");
+    engine_lost(&w.e);
+    connect_up(&w, true);
+    SAID(&w, "\x3a\6\0\1t\0\7x\x3a\6\0\1t\0\x8x\x3a\6\0\1t\0\2s\x3a\6\0\1t\0\3s");
+    HEAR(&w, "\x40\2\0\2");
+    w.now += 1000;
+    SAID(&w, "\x32\6\0\1t\0\4s");
+    engine_fini(&w.e);
+}
+
 static void too_much_qos0_drops_the_oldest(void **state)
 {
     struct world w;
@@ -472,6 +520,7 @@ static void packet_ids_do_not_meet(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(qos2_has_a_window_of_its_own),
         cmocka_unit_test(subscriptions_come_first),
         cmocka_unit_test(qos1_is_sent_again_until_acknowledged),
         cmocka_unit_test(qos2_is_noted_before_it_is_released),
@@ -481,6 +530,7 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(expiry_counts_while_it_waits),
         cmocka_unit_test(qos0_goes_by_a_paced_backlog),
+        cmocka_unit_test(live_messages_go_by_slow_ones),
         cmocka_unit_test(too_much_qos0_drops_the_oldest),
         cmocka_unit_test(incoming_is_acknowledged_in_order),
         cmocka_unit_test(incoming_may_have_to_wait),

@@ -33,8 +33,8 @@ static bool consumer_holds(const struct remote *r)
 void inward_begin(struct remote *r)
 {
     memset(r->held, 0, sizeof r->held);
-    if (consumer_holds(r) && r->bridge->consumer && r->bridge->ready)
-        skep_consumer_forget(r->bridge->consumer, 0, NULL, NULL);
+    if (consumer_holds(r) && bridge_is_open(r->bridge))
+        skep_consumer_forget(r->bridge->queues[QUEUE_LIVE].consumer, 0, NULL, NULL);
 }
 
 /* -- Published -- */
@@ -103,7 +103,7 @@ static enum handing publish(struct remote *r, const struct skep_message *m, stru
         *p = (struct publishing){r, in};
         r->refs++;
     }
-    int err = skep_publish(b->m, m, b->consumer, p ? published : NULL, p);
+    int err = skep_publish(b->m, m, b->queues[QUEUE_LIVE].consumer, p ? published : NULL, p);
     if (err == 0) {
         skep_counter_add(b->meters.in_messages, 1);
         skep_counter_add(b->meters.in_bytes, m->payload.len);
@@ -175,7 +175,7 @@ enum handing inward_message(void *remote, const struct wire_packet *p, struct in
     struct skep_user_property some[SOME_USERS], *users = some;
     size_t count = count_users(&p->props);
 
-    if (!r->bridge->ready)
+    if (!bridge_is_open(r->bridge))
         return HAND_LATER;
     if (count + 1 > SOME_USERS) /* one more for the path */
         users = bridge_alloc((count + 1) * sizeof *users);
@@ -216,10 +216,10 @@ void inward_forget(void *remote, uint16_t packet_id)
         engine_complete(&r->engine, packet_id);
         return;
     }
-    if (!r->bridge->ready)
+    if (!bridge_is_open(r->bridge))
         return; /* PUBREL comes again on the next connection */
     struct forgetting *f = bridge_alloc(sizeof *f);
     *f = (struct forgetting){r, r->generation, packet_id};
     r->refs++;
-    skep_consumer_forget(r->bridge->consumer, packet_id, forgotten, f);
+    skep_consumer_forget(r->bridge->queues[QUEUE_LIVE].consumer, packet_id, forgotten, f);
 }

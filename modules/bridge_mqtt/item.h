@@ -21,6 +21,7 @@ struct item {
     uint16_t packet_id;
     uint8_t state;
     bool sent;             /* a PUBLISH of it went out in this session: DUP on the next */
+    bool slow;             /* of the backlog that live messages go by */
     struct skep_message m; /* views into the bytes behind this struct */
 };
 

@@ -2,6 +2,7 @@
  *
  *     id                     this broker's own id
  *     n/NAME/REMOTE/PACKETID id of the message that was released (PUBREC came) under that packet id
+ *     b/NAME                 there is a second queue
  *     s/NAME/REMOTE          subscriptions that the remote broker keeps for us, a line each
  *
  * A note is not removed when its message is done, but overwritten by the next of that packet id:
@@ -100,6 +101,18 @@ void notes_note(void *remote, const struct item *item)
 void notes_clear(void *remote, const struct item *item)
 {
     write_note(remote, item, NULL, engine_cleared);
+}
+
+bool notes_backlog(struct bridge *b, bool opened)
+{
+    char key[KEY_SIZE], one;
+    int len = snprintf(key, sizeof key, "b/%s", b->conf->block.label);
+    struct skep_str name = skep_bytes(key, (size_t)len);
+    bool known = skep_storage_get(b->m, name, &one, 1) == 1;
+
+    if (opened && !known)
+        skep_storage_set(b->m, name, SKEP_STR("1"), NULL, NULL);
+    return known;
 }
 
 /* -- Subscriptions -- */

@@ -48,7 +48,7 @@ static void set_will(struct remote *r)
 
     if (!c->status_topic || c->status_at == STATUS_LOCAL || r->index)
         return;
-    r->will = (struct wire_will){skep_str(c->status_topic), skep_str(payload), 1, true};
+    r->will = (struct wire_will){skep_str(c->status_topic), skep_str(payload), 0, true};
     r->engine_conf.connect.will = &r->will;
 }
 
@@ -70,7 +70,9 @@ static void configure(struct remote *r)
                     .receive_maximum = c->receive_window},
         .ping_timeout_ms = c->ping_timeout,
         .window = c->window,
+        .window2 = c->version ? c->window_qos2 : c->window,
         .q0_bytes = c->max_queue0,
+        .most_out = (uint32_t)c->remote_max_packet,
     };
     set_will(r);
 }
@@ -480,7 +482,8 @@ static void engine_is_live(void *arg)
     r->up_since_ms = skep_now_ms();
     skep_timer_set(r->timer, BRIDGE_TICK_MS);
     notes_subscribed(r);
-    engine_pace(&r->engine, (double)b->conf->backlog_rate / b->count, share, skep_now_ms());
+    engine_pace(&r->engine, (double)b->conf->backlog_rate / b->count,
+                b->conf->live_first ? 0 : share, skep_now_ms());
     skep_log(b->m, SKEP_LOG_INFO, "%s: connected to %s as %s", b->conf->block.label,
              b->conf->address.items[r->address], r->client_id);
     if (r->ever_up)

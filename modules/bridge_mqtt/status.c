@@ -60,7 +60,7 @@ void status_update(struct bridge *b, const char *error)
     for (unsigned i = 0; i < b->count; i++) {
         const struct remote *r = b->remotes[i];
         in_flight += r->engine.flight.count;
-        waiting += r->engine.queue.count + r->engine.fast.count;
+        waiting += r->engine.queue.count + r->engine.slow.count + r->engine.fast.count;
         if (r->state == REMOTE_UP && !*address)
             address = b->conf->address.items[r->address];
     }
@@ -220,7 +220,7 @@ static void do_resume(void *arg)
     if (b->moved || !b->paused)
         return;
     b->paused = false;
-    for (unsigned i = 0; b->ready && i < b->count; i++)
+    for (unsigned i = 0; bridge_is_open(b) && i < b->count; i++)
         remote_start(b->remotes[i]);
     bridge_changed(b);
 }
