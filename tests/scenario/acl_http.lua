@@ -20,7 +20,7 @@ local ALLOW = { body = { result = "allow" } }
 local function pair(t, options, answers)
   local h = backend.start(t)
   h:answers(answers or { ["/acl"] = ALLOW })
-  local text = ('anonymous allow;\nload acl_http { url "%s/acl"; %s }\n'):format(h.url, options or "")
+  local text = ('anonymous allow;\nload acl_http { url "%s/acl"; decision_timeout 60s; timeout 50s; %s }\n'):format(h.url, options or "")
   return t:own_broker(text), h
 end
 

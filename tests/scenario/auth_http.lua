@@ -21,8 +21,11 @@ end
 local ALLOW = { body = { result = "allow" } }
 local DENY = { body = { result = "deny" } }
 
+-- Long timeouts: what a story holds back must not run into them on a slow machine.
 local function load_line(h, options)
-  return ('load auth_http { url "%s/auth"; %s }\n'):format(h.url, options or "")
+  options = options or ""
+  if not options:find("timeout", 1, true) then options = "decision_timeout 60s; timeout 50s; " .. options end
+  return ('load auth_http { url "%s/auth"; %s }\n'):format(h.url, options)
 end
 
 -- A backend, and a broker of this story's own that asks it.
@@ -327,7 +330,7 @@ story("a reload while clients wait loses none of them", "", function(t)
   local waiting = {}
   for i = 1, 10 do waiting[i] = b:client { username = "maja", password = tostring(i) } end
   h:wait_requests(10)
-  b:reload(load_line(h, "timeout 3s; cache_allow 1h;"))
+  b:reload(load_line(h, "decision_timeout 60s; timeout 40s; cache_allow 1h;"))
   b:wait_output "reload"
   h:answers { ["/auth"] = ALLOW }
   for _, c in ipairs(waiting) do c:expect { "CONNACK", reason = 0 } end

@@ -20,7 +20,8 @@ end
 local SECRET = ("0123456789abcdef"):rep(4)
 
 local function own(t, options)
-  return t:own_broker("load auth_jwt { " .. options .. " }\n")
+  -- long enough for a slow machine
+  return t:own_broker("load auth_jwt { decision_timeout 60s; jwks_timeout 9s; " .. options .. " }\n")
 end
 
 local function enter(b, token, options)
