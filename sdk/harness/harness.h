@@ -4,7 +4,8 @@
  *   config.c   from options in a string to instances, as main does with a file
  *   linked.c   a module that is part of the test program
  *   client.c   clients that are not there, in front's place
- *   ask.c      what they ask, and what became of it
+ *   ask.c      what they ask
+ *   outcome.c  and what became of it
  *   observe.c  what the test looks at: log, messages, metrics
  *   test.c     the functions of <skep/test.h> that drive all this */
 #ifndef SKEP_HARNESS_HARNESS_H
@@ -116,7 +117,14 @@ void client_end(struct skep_test_client *c, uint8_t reason, bool orderly);
 /* -- ask.c -- */
 
 extern const struct host_client_ops ask_ops;
+
+/* -- outcome.c -- */
+
+/* Replaces what was there; messages are forgotten. */
+void outcome_take(struct skep_test_client *c, const struct skep_request *r);
 void outcome_clear(struct skep_test_client *c);
+/* A message as it went out. */
+void outcome_message(struct skep_test_client *c, const struct asked_message *m);
 
 /* -- observe.c -- */
 

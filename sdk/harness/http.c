@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "host/http_impl.h"
 #include "host/timer.h"
+#include "made.h"
 #include "world.h"
 
 struct header {
@@ -25,12 +26,6 @@ struct answer {
     unsigned status;
     uint32_t delay_ms;
     struct header *headers;
-};
-
-/* A request as it was made. */
-struct made {
-    struct skep_http_request request;
-    struct skep_http_header *headers;
 };
 
 /* A flight of host/http.c, as long as it lives. */
@@ -47,8 +42,6 @@ struct voyage {
 
 static struct {
     struct answer *answers;
-    struct made **made;
-    size_t made_count;
     struct voyage *voyages;
 } http;
 
@@ -121,79 +114,6 @@ bool world_http_header(const char *url, const char *name, const char *value)
     return true;
 }
 
-/* -- Requests, kept for the test -- */
-
-static struct skep_str copy(struct skep_str s)
-{
-    return s.ptr ? skep_bytes(str_dup((struct str){s.ptr, s.len}), s.len) : s;
-}
-
-static const char *copy_text(const char *text)
-{
-    return text ? str_dup(str_of(text)) : NULL;
-}
-
-static struct made *made_new(const struct skep_http_request *ask)
-{
-    struct made *made = xcalloc(1, sizeof *made);
-    struct skep_http_request *r = &made->request;
-    size_t size = ask->size && ask->size < sizeof *r ? ask->size : sizeof *r;
-
-    memcpy(r, ask, size);
-    r->size = sizeof *r;
-    if (r->header_count)
-        made->headers = xcalloc(r->header_count, sizeof *made->headers);
-    for (size_t i = 0; i < r->header_count; i++)
-        made->headers[i] =
-            (struct skep_http_header){copy(r->headers[i].name), copy(r->headers[i].value)};
-    r->headers = made->headers;
-    r->method = copy_text(r->method ? r->method : r->body.len ? "POST" : "GET");
-    r->url = copy_text(r->url);
-    r->body = copy(r->body);
-    r->content_type = copy_text(r->content_type);
-    r->bearer = copy(r->bearer);
-    r->username = copy(r->username);
-    r->password = copy(r->password);
-    r->ca = copy_text(r->ca);
-    r->certificate = copy_text(r->certificate);
-    r->key = copy_text(r->key);
-    r->single_flight = copy(r->single_flight);
-    return made;
-}
-
-static void made_free(struct made *made)
-{
-    struct skep_http_request *r = &made->request;
-
-    for (size_t i = 0; i < r->header_count; i++) {
-        free((void *)made->headers[i].name.ptr);
-        free((void *)made->headers[i].value.ptr);
-    }
-    free(made->headers);
-    free((void *)r->method);
-    free((void *)r->url);
-    free((void *)r->body.ptr);
-    free((void *)r->content_type);
-    free((void *)r->bearer.ptr);
-    free((void *)r->username.ptr);
-    free((void *)r->password.ptr);
-    free((void *)r->ca);
-    free((void *)r->certificate);
-    free((void *)r->key);
-    free((void *)r->single_flight.ptr);
-    free(made);
-}
-
-size_t world_http_count(void)
-{
-    return http.made_count;
-}
-
-const struct skep_http_request *world_http_request(size_t i)
-{
-    return i < http.made_count ? &http.made[i]->request : NULL;
-}
-
 void world_http_reset(void)
 {
     while (http.answers) {
@@ -204,11 +124,7 @@ void world_http_reset(void)
         free(a->body);
         free(a);
     }
-    for (size_t i = 0; i < http.made_count; i++)
-        made_free(http.made[i]);
-    free(http.made);
-    http.made = NULL;
-    http.made_count = 0;
+    made_reset();
 }
 
 void world_http_abandon(void)
@@ -363,12 +279,11 @@ bool http_take_off(struct host_http *h, struct flight *f)
     struct voyage *v = voyage_of(f);
 
     v->place = h->place;
-    v->answer = answer_find(v->made->request.url);
+    v->answer = answer_find(made_request(v->made)->url);
     if (!v->answer)
         test_fault("the module asked %s, for which skep_test_http() has set no answer",
-                   v->made->request.url);
-    http.made = xrealloc(http.made, (http.made_count + 1) * sizeof(struct made *));
-    http.made[http.made_count++] = v->made;
+                   made_request(v->made)->url);
+    made_keep(v->made);
     if (v->answer && v->answer->delay_ms > 0) {
         host_timer_set(v->place, &v->timer, v->answer->delay_ms);
     } else {

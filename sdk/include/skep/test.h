@@ -104,7 +104,7 @@ SKEP_EXPORT void skep_test_client_will(struct skep_test_client *c, const char *t
                                        const char *payload, unsigned qos, bool retain);
 
 /* CONNECT, with what was said above.  SKEP_NEXT: no module had an opinion; it is connected then if
- * none of them has an on_connect. */
+ * none of them authenticates (has an on_connect or on_auth, and not SKEP_ADVISES). */
 SKEP_EXPORT enum skep_verdict skep_test_connect(struct skep_test_client *c);
 /* CONNECT with an authentication method, then AUTH packets (method NULL). */
 SKEP_EXPORT enum skep_verdict skep_test_auth(struct skep_test_client *c, const char *method,

@@ -108,6 +108,8 @@ static int load(struct skep_module *m, void *conf, void **self, struct skep_repo
         free(f);
         return -1;
     }
+    if (f->conf->number == 11)
+        skep_module_narrow(m, 1 << SKEP_STAGE_CONNECT, 0);
     f->events = skep_counter(m, "events", "kind=\"any\"", "events seen");
     f->ticks = skep_gauge(m, "ticks", NULL, "timer calls");
     f->sizes = skep_histogram(m, "sizes", NULL, "payloads", bounds, 3);

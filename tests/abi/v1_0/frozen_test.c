@@ -210,6 +210,17 @@ static void on_will_and_on_deliver(void **state)
     skep_test_free(&t);
 }
 
+static void narrowed_to_one_stage(void **state)
+{
+    struct skep_test *t = load("number 11;");
+    struct skep_test_client *c = connected(t);
+
+    (void)state;
+    assert_int_equal(skep_test_publish(c, "shut", "x", 1, false), SKEP_ALLOW); /* it is not asked */
+    assert_true(skep_test_metric(t, "events", "kind=\"any\"") == 0);
+    skep_test_free(&t);
+}
+
 static void events_timers_logs_and_storage(void **state)
 {
     struct skep_test *t = load("");
@@ -241,6 +252,7 @@ int main(void)
         cmocka_unit_test(on_subscribe),
         cmocka_unit_test(on_publish_and_on_message),
         cmocka_unit_test(on_will_and_on_deliver),
+        cmocka_unit_test(narrowed_to_one_stage),
         cmocka_unit_test(events_timers_logs_and_storage),
     };
 

@@ -153,7 +153,7 @@ SKEP_EXPORT void skep_connect_set_expiry(struct skep_request *r, uint64_t wall_m
 
 /* A rule for this connection alone, asked before the chain in the order given: the first that
  * matches decides.  actions: set of SKEP_MAY_*; filter: topic filter, %c and %u stand for client id
- * and user name (which cannot widen it). */
+ * and user name (which cannot widen it); `#` that denies covers names that begin with $, too. */
 enum skep_actions {
     SKEP_MAY_PUBLISH = 1,
     SKEP_MAY_SUBSCRIBE = 2,

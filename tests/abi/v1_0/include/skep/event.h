@@ -2,7 +2,9 @@
  * descriptor; a kind nobody wants costs one branch.
  *
  * on_event runs where the event happens: a client's loop, the publisher's loop for deliveries.  It
- * is on the path of the traffic: be brief, and never wait. */
+ * is on the path of the traffic, in the middle of the broker's work: be brief, and never wait.
+ * What it publishes is routed once that work is done; functions of consumers are not for it.
+ * Topics and filters are whole, with the listener's mount point. */
 #ifndef SKEP_EVENT_H
 #define SKEP_EVENT_H
 
@@ -16,11 +18,12 @@ SKEP_BEGIN
     X(DISCONNECTED)    /* reason, text: the cause; flag: by the client's own DISCONNECT */         \
     X(SUBSCRIBED)      /* topic: the filter; qos granted */                                        \
     X(UNSUBSCRIBED)    /* topic: the filter */                                                     \
-    X(PUBLISHED)       /* a client's message was accepted; number: matching receivers */           \
+    X(PUBLISHED)       /* a message was accepted; number: matching receivers */                    \
     X(PUBLISH_REFUSED) /* reason, text */                                                          \
-    X(DELIVERED)       /* QoS 0: handed to the socket; else: acknowledged.  client: receiver */    \
-    X(DROPPED)         /* text: why, as in $SYS/broker/ledger; client: receiver */                 \
-    X(RETAINED)        /* topic; flag: taken away */                                               \
+    X(DELIVERED)       /* QoS 0: handed to the socket, 1: PUBACK, 2: PUBREC.  client: receiver */  \
+    X(DROPPED)         /* text: why, as in $SYS/broker/ledger; client: receiver; number: how many  \
+                          messages, whose topics are not known if there are several */             \
+    X(RETAINED)        /* topic; flag: taken away by an empty message */                           \
     X(SESSION_BEGAN)   /* client */                                                                \
     X(SESSION_ENDED)   /* client: id and user name; text: why */                                   \
     X(ALARM)           /* text; topic: its name; flag: cleared */                                  \

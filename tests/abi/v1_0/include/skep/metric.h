@@ -1,6 +1,6 @@
 /* Counters, gauges and histograms.  They show up in the `metrics` module by themselves, as
- * skep_module_NAME{module="...",labels}.  Adding is a plain store on the calling loop's own copy:
- * no lock, no shared cache line.
+ * skep_module_NAME{module="...",labels}.  Adding to a counter or histogram is a plain store on the
+ * calling loop's own copy: no lock, no shared cache line.
  *
  * The host itself measures each module: calls, pending, denials, errors, timeouts and a histogram
  * of latency for each hook.
@@ -52,8 +52,9 @@ struct skep_sample {
     uint64_t count;
 };
 
-/* Calls `each` for every metric as it stands; all samples of one name come in a row.  Any thread;
- * costs microseconds a metric and nothing that grows with the number of clients. */
+/* Calls `each` for every metric as it stands; all samples of one name come in a row.  It may call
+ * no other function of this header.  Any thread; costs microseconds a metric and nothing that grows
+ * with the number of clients. */
 SKEP_EXPORT void skep_metrics(struct skep_module *m,
                               void (*each)(const struct skep_sample *sample, void *arg), void *arg);
 

@@ -49,6 +49,9 @@ enum skep_module_flags {
     /* on_message is called also for what modules and the broker itself publish; default: only
      * for what clients (and their wills) publish. */
     SKEP_SEE_INTERNAL = 2,
+    /* Its opinions count, but it is no authority: because of it alone no listener asks clients to
+     * authenticate, and `acl_default auto` denies nothing. */
+    SKEP_ADVISES = 4,
 };
 
 /* A hook left NULL costs nothing and means SKEP_NEXT.  All hooks get the instance's `self`. */
@@ -121,6 +124,10 @@ SKEP_EXPORT void skep_warm_done(struct skep_warm *warm, const char *error);
 /* Name of the instance ("auth_http", or "auth_http:internal" for `load auth_http:internal`).
  * Lives as long as m. */
 SKEP_EXPORT const char *skep_module_name(const struct skep_module *m);
+
+/* From load(): this instance takes part in these stages (set of 1 << SKEP_STAGE_*) and wants these
+ * events only; what is left out costs nothing. */
+SKEP_EXPORT void skep_module_narrow(struct skep_module *m, unsigned stages, uint64_t events);
 
 /* A directory for the module's own files, made when first asked for: DATA_DIR/modules/NAME.
  * Terminated; lives as long as m.  Main thread, or a job.  NULL: it could not be made. */

@@ -10,14 +10,14 @@
 
 SKEP_BEGIN
 
-/* Copies at most `cap` bytes of the value to buf and returns its whole length; SKEP_E_NOT_FOUND, or
- * SKEP_E_SYSTEM.  Any thread. */
+/* Copies at most `cap` bytes of the value to buf and returns its whole length; SKEP_E_NOT_FOUND,
+ * SKEP_E_INVALID (the key), or SKEP_E_SYSTEM.  Any thread. */
 SKEP_EXPORT int64_t skep_storage_get(struct skep_module *m, struct skep_str key, void *buf,
                                      size_t cap);
 
 /* Sets or (value.ptr NULL) deletes.  done may be NULL; else it is called once the change is on the
- * disk, or error says why not, on the loop that asked.  SKEP_E_LIMIT: too much waits.  Any thread.
- */
+ * disk, or error says why not, on the loop that asked (the management loop, if none did).
+ * SKEP_E_LIMIT: too much waits; SKEP_E_STATE: a done, while the broker ends.  Any thread. */
 SKEP_EXPORT int skep_storage_set(struct skep_module *m, struct skep_str key, struct skep_str value,
                                  void (*done)(void *arg, int error), void *arg);
 

@@ -66,10 +66,16 @@ SKEP_EXPORT size_t skep_test_http_count(const struct skep_test *t);
 SKEP_EXPORT const struct skep_http_request *skep_test_http_request(const struct skep_test *t,
                                                                    size_t i);
 
+/* Asks what the module serves (skep_http_serve(); the address it opened last): body may be NULL.
+ * The status of the answer, 0: none came within 30 s; and its body, until the next request. */
+SKEP_EXPORT unsigned skep_test_request(struct skep_test *t, const char *method, const char *path,
+                                       const char *body);
+SKEP_EXPORT const char *skep_test_answer(const struct skep_test *t);
+
 /* Jobs wait until skep_test_run(), instead of running at once. */
 SKEP_EXPORT void skep_test_jobs_wait(struct skep_test *t, bool wait);
-/* The n-th thing from now that a module asks of the host and may be refused (request memory, a wait,
- * a job, a watch, a publication) is refused; 0: none. */
+/* The n-th thing from now that a module asks of the host and may be refused (request memory, a
+ * wait, a job, a watch, a publication) is refused; 0: none. */
 SKEP_EXPORT void skep_test_fail_allocation(struct skep_test *t, unsigned n);
 
 /* Log lines so far, one string; and what modules published, i-th, NULL behind the last. */
@@ -98,7 +104,7 @@ SKEP_EXPORT void skep_test_client_will(struct skep_test_client *c, const char *t
                                        const char *payload, unsigned qos, bool retain);
 
 /* CONNECT, with what was said above.  SKEP_NEXT: no module had an opinion; it is connected then if
- * none of them has an on_connect. */
+ * none of them authenticates (has an on_connect or on_auth, and not SKEP_ADVISES). */
 SKEP_EXPORT enum skep_verdict skep_test_connect(struct skep_test_client *c);
 /* CONNECT with an authentication method, then AUTH packets (method NULL). */
 SKEP_EXPORT enum skep_verdict skep_test_auth(struct skep_test_client *c, const char *method,
@@ -130,27 +136,28 @@ SKEP_EXPORT const struct skep_client *skep_test_identity(const struct skep_test_
 /* Calls made through these say where they stand, so that what is wrong fails the test there. */
 SKEP_EXPORT void skep_test_at(const char *file, int line);
 #ifndef SKEP_TEST_HARNESS /* the library itself */
-#define SKEP_TEST_AT(call) (skep_test_at(__FILE__, __LINE__), call)
-#define skep_test_load(file, options)         SKEP_TEST_AT(skep_test_load(file, options))
-#define skep_test_load_fails(file, options)   SKEP_TEST_AT(skep_test_load_fails(file, options))
-#define skep_test_add(t, file, options)       SKEP_TEST_AT(skep_test_add(t, file, options))
-#define skep_test_reload(t, options)          SKEP_TEST_AT(skep_test_reload(t, options))
-#define skep_test_free(t)                     SKEP_TEST_AT(skep_test_free(t))
-#define skep_test_pass_ms(t, ms)              SKEP_TEST_AT(skep_test_pass_ms(t, ms))
-#define skep_test_run(t)                      SKEP_TEST_AT(skep_test_run(t))
-#define skep_test_http_delay(t, url, ms)      SKEP_TEST_AT(skep_test_http_delay(t, url, ms))
-#define skep_test_http_header(t, url, n, v)   SKEP_TEST_AT(skep_test_http_header(t, url, n, v))
-#define skep_test_http_request(t, i)          SKEP_TEST_AT(skep_test_http_request(t, i))
-#define skep_test_metric(t, name, labels)     SKEP_TEST_AT(skep_test_metric(t, name, labels))
-#define skep_test_event(t, event)             SKEP_TEST_AT(skep_test_event(t, event))
-#define skep_test_command(t, words)           SKEP_TEST_AT(skep_test_command(t, words))
-#define skep_test_client_will(c, t, p, q, r)  SKEP_TEST_AT(skep_test_client_will(c, t, p, q, r))
-#define skep_test_connect(c)                  SKEP_TEST_AT(skep_test_connect(c))
-#define skep_test_auth(c, method, data)       SKEP_TEST_AT(skep_test_auth(c, method, data))
-#define skep_test_subscribe(c, filter, qos)   SKEP_TEST_AT(skep_test_subscribe(c, filter, qos))
-#define skep_test_publish(c, t, p, q, r)      SKEP_TEST_AT(skep_test_publish(c, t, p, q, r))
-#define skep_test_deliver(c, t, p, q, r)      SKEP_TEST_AT(skep_test_deliver(c, t, p, q, r))
-#define skep_test_leave(c)                    SKEP_TEST_AT(skep_test_leave(c))
+#define SKEP_TEST_AT(call)                   (skep_test_at(__FILE__, __LINE__), call)
+#define skep_test_load(file, options)        SKEP_TEST_AT(skep_test_load(file, options))
+#define skep_test_load_fails(file, options)  SKEP_TEST_AT(skep_test_load_fails(file, options))
+#define skep_test_add(t, file, options)      SKEP_TEST_AT(skep_test_add(t, file, options))
+#define skep_test_reload(t, options)         SKEP_TEST_AT(skep_test_reload(t, options))
+#define skep_test_free(t)                    SKEP_TEST_AT(skep_test_free(t))
+#define skep_test_pass_ms(t, ms)             SKEP_TEST_AT(skep_test_pass_ms(t, ms))
+#define skep_test_run(t)                     SKEP_TEST_AT(skep_test_run(t))
+#define skep_test_http_delay(t, url, ms)     SKEP_TEST_AT(skep_test_http_delay(t, url, ms))
+#define skep_test_http_header(t, url, n, v)  SKEP_TEST_AT(skep_test_http_header(t, url, n, v))
+#define skep_test_http_request(t, i)         SKEP_TEST_AT(skep_test_http_request(t, i))
+#define skep_test_metric(t, name, labels)    SKEP_TEST_AT(skep_test_metric(t, name, labels))
+#define skep_test_event(t, event)            SKEP_TEST_AT(skep_test_event(t, event))
+#define skep_test_command(t, words)          SKEP_TEST_AT(skep_test_command(t, words))
+#define skep_test_client_will(c, t, p, q, r) SKEP_TEST_AT(skep_test_client_will(c, t, p, q, r))
+#define skep_test_request(t, m, p, body)     SKEP_TEST_AT(skep_test_request(t, m, p, body))
+#define skep_test_connect(c)                 SKEP_TEST_AT(skep_test_connect(c))
+#define skep_test_auth(c, method, data)      SKEP_TEST_AT(skep_test_auth(c, method, data))
+#define skep_test_subscribe(c, filter, qos)  SKEP_TEST_AT(skep_test_subscribe(c, filter, qos))
+#define skep_test_publish(c, t, p, q, r)     SKEP_TEST_AT(skep_test_publish(c, t, p, q, r))
+#define skep_test_deliver(c, t, p, q, r)     SKEP_TEST_AT(skep_test_deliver(c, t, p, q, r))
+#define skep_test_leave(c)                   SKEP_TEST_AT(skep_test_leave(c))
 #endif
 
 SKEP_END
