@@ -193,3 +193,19 @@ pattern write dev/%c/%u
   alice:expect_nothing()
   guest:expect_nothing()
 end)
+
+story("explain names the line that decides", "MQTT-3.3.5-2", function(t)
+  local b = broker_with(t, rules)
+  local function explain(what, ...)
+    local code, out, err = program.skepctl(t, "explain", what, "-S", b.dir .. "/data/control.sock", ...)
+    t:check(code == 0 or code == 4, "status %d: %s%s", code, out, err)
+    return out
+  end
+  local function says(line, out)
+    t:check(out:find("rules:" .. line, 1, true), "line %s in: %s", line, out)
+  end
+  says("1 deny", explain("publish", "-u", "alice", "c", "ctl/off"))
+  says("2 allow", explain("publish", "-u", "alice", "c", "ctl/on"))
+  says("6 allow", explain("subscribe", "dev1", "own/dev1/#"))
+  t:check(explain("subscribe", "dev1", "own/#"):find "no rule applies", "no line to name")
+end)

@@ -130,6 +130,17 @@ story("a broken users file does not start, and does not reload", "MQTT-7.0.0-2/3
   b:join { username = "alice", password = "secret" }
 end)
 
+story("a users file that others may read is warned about", "MQTT-7.0.0-2/3.1.1", function(t)
+  local b = broker_with(t)
+  local function check()
+    local _, out, err = program.run(t, broker.command, "-t", "-c", b.conf)
+    return (out .. err):find("others than its owner and group may read", 1, true) ~= nil
+  end
+  t:equal(check(), false, "a warning about mode 0600")
+  program.run(t, "/bin/chmod", "644", b.dir .. "/users")
+  t:equal(check(), true, "a warning about mode 0644")
+end)
+
 story("a slow answer to a guess holds nobody else up", "MQTT-3.1.4-2/5", function(t)
   local b = t:own_broker("load auth_file { file users; slow_down 3s; slow_down_max 3s; }",
     { prepare = function(b) set_user(t, b.dir .. "/users", "alice", "secret") end })
