@@ -1,4 +1,5 @@
-/* Shared by life.c (building, swapping), leave.c (the end of an instance) and plan.c. */
+/* Shared by the files of an instance's life: life.c (building), warm.c, swap.c, leave.c (the end),
+ * and by plan.c and list.c, which only look. */
 #ifndef SKEP_HOST_LIFE_IMPL_H
 #define SKEP_HOST_LIFE_IMPL_H
 
@@ -37,6 +38,11 @@ struct host_life {
     struct life_stats *stats;
     _Atomic(struct host_main_task *) tasks; /* newest first */
 };
+
+/* By name; NULL: not in it.  set may be NULL. */
+struct skep_module *life_set_find(const struct life_set *set, const char *name);
+/* Not the instances in it. */
+void life_set_free(struct life_set **set);
 
 /* Takes it out of life->living, calls unload() and frees.  Nothing holds it. */
 void life_unload(struct skep_module *m);

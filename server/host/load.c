@@ -248,9 +248,3 @@ bool load_authenticates(const struct load_block *b)
     const struct skep_descriptor *d = &bind_object_of(b)->d;
     return (d->on_connect || d->on_auth) && !(d->flags & SKEP_ADVISES);
 }
-
-bool load_authorizes(const struct load_block *b)
-{
-    const struct skep_descriptor *d = &bind_object_of(b)->d;
-    return (d->on_publish || d->on_subscribe) && !(d->flags & SKEP_ADVISES);
-}

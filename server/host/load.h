@@ -32,8 +32,7 @@ const char *load_name(const struct load_block *b, struct arena *arena);
 /* Complains about two of one name, and lets each module check its options. */
 void load_check(const struct directive_blocks *blocks, struct complaints *complaints);
 
-/* Does it decide who may connect?  About publish or subscribe? */
+/* Does it decide who may connect? */
 bool load_authenticates(const struct load_block *b);
-bool load_authorizes(const struct load_block *b);
 
 #endif
