@@ -403,3 +403,90 @@ story("a configuration that makes no sense is refused with words", "", function(
     t:check(hit, "%s: %s", text, out .. err)
   end
 end)
+
+story("5: what the remote broker does not take is lowered, or dropped and counted", "", function(t)
+  local r = t:own_broker "limits { maximum_qos 1; retain off; max_packet 2000; }"
+  local b = bridged(t, r.ports.port, "topic out out/# qos 2;")
+  local far, near = r:join(), b:join()
+  far:subscribe("out/#", 1)
+  near:publish { topic = "out/1", payload = "1", qos = 2, retain = true }
+  far:receive { topic = "out/1", payload = "1", qos = 1, retain = false }
+  near:publish { topic = "out/2", payload = ("x"):rep(3000), qos = 2 }
+  near:publish { topic = "out/3", payload = "3", qos = 2 }
+  far:receive { topic = "out/3", payload = "3", qos = 1 }
+  local _, out = program.skepctl(t, "bridge", "-S", b.dir .. "/data/control.sock", "status", "--json")
+  t:check(out:find '"dropped":%s*1' and out:find '"backlog":%s*0', "%s", out)
+end)
+
+story("5: what expires while the line is down does not go out", "", function(t)
+  local m = peer.mosquitto(t, "persistence true")
+  local b = bridged(t, m.port, "topic out out/# qos 1;")
+  local far = m:join { id = "far", clean_start = false, properties = { session_expiry = 1000 } }
+  far:subscribe("out/#", 1)
+  m:stop()
+  b:wait_output "connection lost"
+  local near = b:join()
+  near:publish { topic = "out/1", payload = "short", qos = 1, properties = { message_expiry = 1 } }
+  near:publish { topic = "out/2", payload = "long", qos = 1, properties = { message_expiry = 1000 } }
+  t:pass(1.2)
+  m:restart()
+  far = m:join { id = "far", clean_start = false, properties = { session_expiry = 1000 } }
+  local got = far:receive { topic = "out/2", payload = "long" }
+  t:check(got.properties.message_expiry < 1000, "its expiry is %d", got.properties.message_expiry)
+end)
+
+story("by name, and over a Unix socket", "", function(t)
+  local r = t:own_broker [[
+listener mqtt { bind 127.0.0.1:${port}; }
+listener local { bind unix:${dir}/mqtt.sock; }]]
+  for _, address in ipairs { "localhost:" .. r.ports.port, "unix:" .. r.dir .. "/mqtt.sock" } do
+    local b = t:own_broker(([[
+load bridge_mqtt { connection m { address %s; reconnect_min 50ms; reconnect_max 200ms; %s } }]])
+      :format(address, TOPICS))
+    b:wait_output "m: connected to"
+    there_and_back(t, b, r)
+    b:stop()
+  end
+end)
+
+-- The first connection has the QoS 2 ids of the queue's session; the others look after themselves.
+story.both("several connections take messages in", "", function(t)
+  local m = peer.mosquitto(t)
+  local b = bridged(t, m.port,
+    "connections 3; topic in a/# qos 1; topic in b/# qos 2; topic in c/# qos 1; topic in d/# qos 0;")
+  local far, near = m:join(), b:join()
+  near:subscribe("#", 2)
+  m:wait_log "New %a+ connected from %S+ as skep%-%w+%-m%-2"
+  for _ = 1, 3 do b:wait_output "connected to.*connected to.*connected to" end
+  for i = 1, 40 do
+    for _, name in ipairs { "a", "b", "c", "d" } do
+      far:publish { topic = name .. "/x", payload = tostring(i), qos = 2 }
+    end
+  end
+  local last = {}
+  for _ = 1, 160 do
+    local got = near:receive()
+    t:equal(tonumber(got.payload), (last[got.topic] or 0) + 1, got.topic)
+    last[got.topic] = tonumber(got.payload)
+  end
+  near:expect_nothing()
+end)
+
+story("clean_start: nothing is kept on either side", "", function(t)
+  local m = peer.mosquitto(t)
+  local b = bridged(t, m.port, "clean_start on;" .. TOPICS)
+  there_and_back(t, b, m)
+  t:check(m.log:find "connected from %S+ as skep%-%w+%-m %(p5, c1", "not a clean start")
+  b:restart()
+  b:wait_output("connected to.*connected to")
+  there_and_back(t, b, m)
+end)
+
+story("the examples are good configurations", "", function(t)
+  local root = debug.getinfo(1, "S").source:match("^@(.*)/tests/scenario/[^/]*$") or "."
+  for _, name in ipairs { "bridge_mqtt", "metrics" } do
+    local code, out, err = program.run(t, "env", "HQ_PASSWORD=x", require("broker").command, "-t", "-c",
+      root .. "/modules/" .. name .. "/example.conf")
+    t:equal(code, 0, name .. ": " .. out .. err)
+  end
+end)
