@@ -20,6 +20,11 @@ void subscribe_start(struct state *s);
 void subscribe_stop(struct state *s);
 void subscribe_free(struct state *s);
 
+/* What a script publishes while it handles a message of a subscription carries this user property,
+ * so that scripts that answer each other do not do so for ever. */
+#define HOPS_PROPERTY "skep-hops"
+enum { HOPS_MOST = 10 };
+
 /* Reads a message table { topic = , payload = , qos = , ... } at `index`; the strings live as
  * long as the table.  User properties stand in `room`. */
 struct skep_message message_argument(lua_State *L, int index, struct skep_user_property *room,

@@ -272,9 +272,16 @@ void message_table(lua_State *L, const struct skep_message *m)
 /* true, or nil and why not */
 static int l_publish(lua_State *L)
 {
-    struct skep_user_property room[USER_PROPERTIES];
+    struct skep_user_property room[USER_PROPERTIES + 1];
     struct skep_message m = message_argument(L, 1, room, USER_PROPERTIES);
     struct call *c = call_current(L, "publish");
+    char hops[12];
+
+    if (c->hops > 0) {
+        snprintf(hops, sizeof hops, "%u", c->hops);
+        room[m.user_property_count].name = SKEP_STR(HOPS_PROPERTY);
+        room[m.user_property_count++].value = skep_str(hops);
+    }
     int err = skep_publish(c->s->engine->m, &m, NULL, NULL, NULL);
 
     if (err < 0) {

@@ -3,7 +3,16 @@
 #include <lauxlib.h>
 #include <skep/http.h>
 #include <skep/loop.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+static void thread_new(struct call *c)
+{
+    lua_State *L = c->s->L;
+
+    c->co = lua_newthread(L); /* with the hook of L */
+    c->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}
 
 static struct call *call_new(struct state *s)
 {
@@ -12,9 +21,8 @@ static struct call *call_new(struct state *s)
     if (!c)
         abort();
     c->s = s;
-    c->co = lua_newthread(s->L);
-    c->co_ref = luaL_ref(s->L, LUA_REGISTRYINDEX);
     c->object = LUA_NOREF;
+    thread_new(c);
     return c;
 }
 
@@ -113,11 +121,11 @@ void call_clear(struct call *c)
         lua_settop(c->co, 0);
         return;
     }
-    budget_begin(s, c->script); /* what it left to be closed may run */
-    lua_resetthread(c->co);
-    budget_end(s);
-    lua_settop(c->co, 0);
-    budget_install(c->co);
+    /* One that failed or still waits is thrown away as it is.  To reset it would run what it left
+     * to be closed; and after an error out of the hook Lua never calls that hook again in a thread.
+     */
+    luaL_unref(s->L, LUA_REGISTRYINDEX, c->co_ref);
+    thread_new(c);
 }
 
 void call_end(struct call *c)
@@ -131,6 +139,7 @@ void call_end(struct call *c)
     c->message = NULL;
     c->handler = NULL;
     c->done = NULL;
+    c->hops = 0;
     c->next = s->idle;
     s->idle = c;
 }
@@ -139,7 +148,14 @@ static void failed(struct call *c)
 {
     struct state *s = c->s;
 
-    luaL_traceback(s->L, c->co, lua_tostring(c->co, -1), 0);
+    const char *text = lua_tostring(c->co, -1);
+    char kind[64];
+
+    if (!text) { /* its __tostring is not called: that would be the script's code again */
+        snprintf(kind, sizeof kind, "error with a %s value", luaL_typename(c->co, -1));
+        text = kind;
+    }
+    luaL_traceback(s->L, c->co, text, 0);
     script_failed(s, c->script, lua_tostring(s->L, -1));
     lua_pop(s->L, 1);
 }
@@ -161,9 +177,9 @@ enum call_outcome call_run(struct call *c, int nargs)
         lua_pop(c->co, results);
         return CALL_WAITS;
     }
-    if (s->over)
-        budget_install(c->co);
     if (status == LUA_OK) {
+        if (s->over) /* it caught the error just before its end */
+            budget_install(c->co);
         script_worked(c->script);
         return CALL_DONE;
     }

@@ -45,6 +45,7 @@ struct call {
     const struct skep_message *message; /* what a subscription got, in its call only */
     const struct skep_event *event;     /* in its call only */
     enum call_outcome outcome;          /* of the handler that ran last */
+    unsigned hops;                      /* publications of scripts that led to this call */
     const struct handler *handler;
 
     unsigned changed; /* FIELD_*, values in the message's user value */

@@ -13,7 +13,6 @@
 #include <skep/metric.h>
 #include <skep/module.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "alloc.h"
 #include "match.h"
@@ -41,15 +40,13 @@ struct script {
     char *path, *name;
     char *source;
     size_t source_len;
-    struct timespec mtime;
-    long long size;
     struct skep_place place;   /* of the line that names it */
     _Atomic uint32_t failures; /* in a row */
     _Atomic bool disabled;
     _Atomic uint64_t calls_total, errors_total;
     char last_error[512]; /* guarded by the engine's mutex */
     struct skep_counter *calls, *errors, *dropped;
-    struct skep_counter *over_instructions, *over_time;
+    struct skep_counter *over_instructions, *over_time, *loops;
 };
 
 enum handler_kind {
@@ -104,6 +101,8 @@ struct engine {
     struct state **states;
     unsigned state_count;
     struct kv *kv;
+    struct skep_timer *watch; /* NULL: off */
+    uint64_t looked;          /* what the script files looked like, see scripts_changed() */
 };
 
 /* -- state.c -- */

@@ -112,6 +112,19 @@ static void start_state(void *state)
     subscribe_start(s);
 }
 
+enum { WATCH_MS = 1000 };
+
+/* A change that does not load is told once, not every second: the files are compared with what this
+ * look found, not with what runs. */
+static void look_at_files(void *engine)
+{
+    struct engine *e = engine;
+
+    if (scripts_changed(e))
+        skep_request_reload(e->m);
+    skep_timer_set(e->watch, WATCH_MS);
+}
+
 static void start(void *self, void *previous)
 {
     struct engine *e = self;
@@ -125,6 +138,10 @@ static void start(void *self, void *previous)
     }
     for (unsigned i = 0; i < e->state_count; i++)
         skep_post(e->m, i, start_state, e->states[i], NULL);
+    if (e->conf->watch) {
+        e->watch = skep_timer_new(e->m, look_at_files, e);
+        skep_timer_set(e->watch, WATCH_MS);
+    }
 }
 
 static void stop_state(void *state)
@@ -144,6 +161,8 @@ static void stop(void *self)
 {
     struct engine *e = self;
 
+    skep_timer_free(e->watch);
+    e->watch = NULL;
     for (unsigned i = 0; i < e->state_count; i++)
         skep_post(e->m, i, stop_state, e->states[i], NULL);
 }

@@ -122,6 +122,11 @@ int match_filter_parse(struct match_filter *f, struct skep_str text, char *why, 
                 goto fail;
             word_len = 1;
         }
+        if (!named && (memchr(level.ptr, '{', level.len) || memchr(level.ptr, '}', level.len))) {
+            snprintf(why, why_size, "'%.*s': a named level is {name}, and the whole level",
+                     (int)level.len, level.ptr);
+            goto fail;
+        }
         if (at++ > 0)
             f->filter[len++] = '/';
         memcpy(f->filter + len, word, word_len);

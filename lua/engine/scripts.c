@@ -55,8 +55,6 @@ static bool read_file(struct script *script, struct skep_report *report)
     } else {
         script->source = must(malloc((size_t)st.st_size + 1));
         script->source_len = fread(script->source, 1, (size_t)st.st_size, f);
-        script->mtime = st.st_mtim;
-        script->size = st.st_size;
         good = true;
     }
     if (f)
@@ -72,6 +70,8 @@ static void make_metrics(struct engine *e, struct script *script)
     script->calls = skep_counter(e->m, "calls_total", labels, "handlers that ran to their end");
     script->errors = skep_counter(e->m, "errors_total", labels, "handlers that failed");
     script->dropped = skep_counter(e->m, "dropped_total", labels, "messages dropped by the script");
+    script->loops = skep_counter(e->m, "loops_total", labels,
+                                 "messages that went round between scripts and were stopped");
     snprintf(labels, sizeof labels, "script=\"%s\",budget=\"instructions\"", script->name);
     script->over_instructions =
         skep_counter(e->m, "over_budget_total", labels, "handlers stopped at a budget");
@@ -128,11 +128,14 @@ static bool add_pattern(struct engine *e, const char *name, const struct skep_pl
     return good;
 }
 
+static uint64_t look(const struct engine *e);
+
 bool scripts_read(struct engine *e, struct skep_report *report)
 {
     const struct skep_list *list = &e->conf->script;
     bool good = true;
 
+    e->looked = look(e); /* first: what changes from here on is seen */
     for (size_t i = 0; i < list->count && good; i++)
         good = add_pattern(e, list->items[i], &list->places[i], report);
     return good;
@@ -151,43 +154,50 @@ void scripts_free(struct engine *e)
     e->script_count = 0;
 }
 
-static bool is_known(const struct engine *e, const char *path)
+/* What the files behind the lines look like now: names, times, sizes. */
+static uint64_t mix(uint64_t h, const void *bytes, size_t len)
 {
-    for (unsigned i = 0; i < e->script_count; i++) {
-        if (strcmp(e->scripts[i]->path, path) == 0)
-            return true;
-    }
-    return false;
+    const unsigned char *p = bytes;
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ p[i]) * UINT64_C(0x100000001b3);
+    return h;
 }
 
-static bool something_new(const struct engine *e)
+static uint64_t mix_file(uint64_t h, const char *path)
+{
+    struct stat st;
+
+    h = mix(h, path, strlen(path) + 1);
+    if (stat(path, &st) < 0)
+        return mix(h, "gone", 4);
+    h = mix(h, &st.st_mtim, sizeof st.st_mtim);
+    h = mix(h, &st.st_size, sizeof st.st_size);
+    return mix(h, &st.st_ino, sizeof st.st_ino);
+}
+
+static uint64_t look(const struct engine *e)
 {
     const struct skep_list *list = &e->conf->script;
-    bool changed = false;
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
 
-    for (size_t i = 0; i < list->count && !changed; i++) {
+    for (size_t i = 0; i < list->count; i++) {
         char *path = resolve(list->items[i], &list->places[i]);
         glob_t found = {0};
-        if (glob(path, 0, NULL, &found) == 0) {
-            for (size_t j = 0; j < found.gl_pathc && !changed; j++)
-                changed = !is_known(e, found.gl_pathv[j]);
+        if (glob(path, GLOB_NOCHECK, NULL, &found) == 0) {
+            for (size_t j = 0; j < found.gl_pathc; j++)
+                h = mix_file(h, found.gl_pathv[j]);
         }
         globfree(&found);
         free(path);
     }
-    return changed;
+    return h;
 }
 
-bool scripts_changed(const struct engine *e)
+bool scripts_changed(struct engine *e)
 {
-    struct stat st;
+    uint64_t now = look(e), before = e->looked;
 
-    for (unsigned i = 0; i < e->script_count; i++) {
-        const struct script *script = e->scripts[i];
-        if (stat(script->path, &st) < 0 || st.st_size != script->size ||
-            st.st_mtim.tv_sec != script->mtime.tv_sec ||
-            st.st_mtim.tv_nsec != script->mtime.tv_nsec)
-            return true;
-    }
-    return something_new(e);
+    e->looked = now;
+    return now != before;
 }

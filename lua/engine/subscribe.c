@@ -50,13 +50,49 @@ static void push_received(struct call *c)
     message_table(c->co, c->message);
 }
 
+static unsigned hops_of(const struct skep_message *m)
+{
+    for (size_t i = 0; i < m->user_property_count; i++) {
+        const struct skep_user_property *p = &m->user_properties[i];
+        if (skep_str_eq(p->name, SKEP_STR(HOPS_PROPERTY)) && p->value.len == 1 &&
+            p->value.ptr[0] >= '0' && p->value.ptr[0] <= '9')
+            return (unsigned)(p->value.ptr[0] - '0');
+        if (skep_str_eq(p->name, SKEP_STR(HOPS_PROPERTY)))
+            return HOPS_MOST; /* two digits, or not ours: far enough */
+    }
+    return 0;
+}
+
+/* Scripts answer each other, or one of them itself. */
+static void stop_loop(struct subscription *sub, const struct skep_message *m)
+{
+    char text[512];
+
+    snprintf(
+        text, sizeof text,
+        "%s: the message to %.*s went through scripts %d times and goes no further: they publish "
+        "what they subscribe to",
+        sub->script->path, (int)(m->topic.len < 200 ? m->topic.len : 200), m->topic.ptr, HOPS_MOST);
+    skep_counter_add(sub->script->loops, 1);
+    script_failed(sub->s, sub->script, text);
+}
+
 static void on_message(struct skep_consumer *consumer, const struct skep_message *message,
                        uint64_t id, void *arg)
 {
     struct subscription *sub = arg;
+    unsigned hops = hops_of(message);
+
+    if (hops + 1 >= HOPS_MOST) {
+        stop_loop(sub, message);
+        if (id)
+            skep_consumer_ack(consumer, id);
+        return;
+    }
     struct call *c = call_take(sub->s);
     bool waits = false;
 
+    c->hops = hops + 1;
     c->message = message;
     call_function(c, sub->script, sub->function);
     if (!atomic_load(&sub->script->disabled) && call_arguments(c, push_received))

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "host/instance.h"
+#include "host/life.h"
 
 const char *skep_module_name(const struct skep_module *m)
 {
@@ -60,4 +61,10 @@ void skep_module_narrow(struct skep_module *m, unsigned stages, uint64_t events)
         d->on_deliver = NULL;
     if (!(stages >> SKEP_STAGE_MESSAGE & 1))
         d->on_message = NULL;
+}
+
+void skep_request_reload(struct skep_module *m)
+{
+    atomic_store(&m->host->reload_wanted, true);
+    life_wake(m->host->life);
 }

@@ -90,6 +90,7 @@ struct host {
     struct host_metrics *metrics;
     struct host_storage *storage;
     struct host_alarms *alarms;
+    _Atomic bool reload_wanted; /* skep_request_reload(): main takes it back */
     struct host_life *life; /* life.c: instances, objects, the running generation */
 };
 

@@ -194,6 +194,17 @@ static int sleep_ms(const struct daemon *d, uint64_t now)
     return wake > now ? (int)(wake - now) : 0;
 }
 
+static void serve_modules(struct daemon *d)
+{
+    struct host *h = server_host(d->server);
+
+    life_tick(h);
+    if (d->state == DAEMON_RUNNING && atomic_exchange(&h->reload_wanted, false)) {
+        log_info("main", "a module asks for a reload");
+        reload_quietly(d);
+    }
+}
+
 static void serve(struct daemon *d)
 {
     struct pollfd fds[CONTROL_CLIENTS + 3];
@@ -210,7 +221,7 @@ static void serve(struct daemon *d)
             if (d->control)
                 control_serve(d->control, fds + 2, n, clock_mono_ms());
             if (fds[1].revents)
-                life_tick(server_host(d->server));
+                serve_modules(d);
         }
         tick(d, clock_mono_ms());
     }
