@@ -412,3 +412,12 @@ story("options that make no sense are named with their place", "", function(t)
   checked(t, auth "url http://a.test/; user a; bearer b;", "exclude each other")
   checked(t, auth "url http://a.test/; breaker { rate 101; }", "rate")
 end)
+
+story("the broker ends while clients wait, at the backend and in the queue", "", function(t)
+  local b, h = pair(t, "connections 2;", { ["/auth"] = { hold = true } })
+  local waiting = {}
+  for i = 1, 20 do waiting[i] = b:client { username = "u" .. i, password = "x" } end
+  h:wait_requests(2)
+  wait_counts(t, b, function(n) return n.cache_misses == 20 end)
+  b:stop()
+end)

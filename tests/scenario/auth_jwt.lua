@@ -352,3 +352,37 @@ story("options that make no sense are named with their place", "", function(t)
   checked(t, auth(("secret %s; key k { }"):format(SECRET)), "key k")
   checked(t, auth "algorithms none; jwks_url http://a.test/;", "none")
 end)
+
+story("a reload notices that a key file changed", "", function(t)
+  local k, new = jwt.kit(t), jwt.kit(t)
+  local spec = { keys = { a = "P-256", b = "RSA" }, tokens = {
+    a = { key = "a", alg = "ES256", claims = { exp_in = 3600 } },
+    b = { key = "b", alg = "RS256", claims = { exp_in = 3600 }, headers = { kid = "b" } } } }
+  local old_tokens, new_tokens = k:make(spec), new:make(spec)
+  local text = ("load auth_jwt { public_key %s/a.pem; key b { file %s/b.pem; } }\n"):format(k.dir, k.dir)
+  local b = t:own_broker(text)
+  enter(b, old_tokens.a):disconnect()
+  for _, name in ipairs { "a", "b" } do
+    refused(b, 0x86, new_tokens[name])
+    assert(os.rename(("%s/%s.pem"):format(new.dir, name), ("%s/%s.pem"):format(k.dir, name)))
+    b:reload(text)
+    local deadline = link.deadline()
+    repeat
+      local c = b:client { username = "u", password = new_tokens[name] }
+      local ack = c:expect { "CONNACK" }
+      c:close()
+      t:check(host.now() < deadline, "the new key is not in force")
+    until ack.reason == 0
+    refused(b, 0x86, old_tokens[name])
+  end
+end)
+
+story("the broker ends while clients wait for keys", "", function(t)
+  local b, h, tokens = served(t, "", "one.json")
+  enter(b, tokens.a):disconnect()
+  h:answers { ["/jwks"] = { hold = true } }
+  local waiting = {}
+  for i = 1, 5 do waiting[i] = b:client { username = "u", password = tokens.b } end
+  h:wait_requests(2)
+  b:stop()
+end)
