@@ -38,7 +38,7 @@ struct flight {
     struct memory *memory; /* counted: the one that was asked */
     struct rendered rendered;
     uint32_t ticket;
-    bool dry; /* for `skepctl explain` alone: counts nowhere */
+    bool dry; /* for `skepctl explain` alone: leaves no trace */
 };
 
 /* What one loop has under way.  That loop's. */

@@ -161,7 +161,8 @@ static void on_reply(const struct skep_http_reply *reply, void *arg)
     if (breaker_report(&f->memory->breaker, f->ticket, backend_worked(reply), skep_now_ms()))
         ask_tell_breaker(a);
     if (good) {
-        remember(f, answer);
+        if (!f->dry)
+            remember(f, answer);
         flight_end(f, answer);
     } else {
         complain(a, reply, answer);
@@ -233,8 +234,9 @@ static void start_queued(struct desk *d)
     }
 }
 
-static void join(struct flight *f, struct waiter *w)
+static void join(struct flight *f, struct waiter *w, bool dry)
 {
+    f->dry = f->dry && dry;
     w->next = f->waiters;
     if (w->next)
         w->next->link = &w->next;
@@ -268,14 +270,14 @@ void desk_ask(struct desk *d, struct waiter *w, const unsigned char key[QUESTION
     if (f) {
         if (!dry)
             skep_counter_add(d->ask->shortcuts[SHORT_JOINED], 1);
-        join(f, w);
+        join(f, w, dry);
         return;
     }
     if (!(f = flight_new(d, key, rendered, dry))) {
         skep_complete(w->token, w);
         return;
     }
-    join(f, w);
+    join(f, w, dry);
     if (d->running >= d->ask->conf->connections)
         queue_put(d, f);
     else if (!flight_send(f))

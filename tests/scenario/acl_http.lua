@@ -99,6 +99,22 @@ story("a backend that is dead denies", "", function(t)
   c:ping()
 end)
 
+story("skepctl explain asks, and leaves no trace", "", function(t)
+  local b, h = pair(t, "cache_allow 1h;", by_topic { good = ALLOW })
+  local socket = b.dir .. "/data/control.sock"
+  b:join { id = "bee" }
+  local code, out = program.skepctl(t, "explain", "publish", "bee", "good", "--socket", socket)
+  t:equal(code, 0, "the status of skepctl, which said " .. out)
+  t:check(out:find("allow by acl_http", 1, true), "expected an allow: %s", out)
+  code, out = program.skepctl(t, "explain", "publish", "bee", "bad", "--socket", socket)
+  t:check(out:find("deny by acl_http", 1, true), "expected a deny: %s", out)
+  t:equal(#h:requests(), 2, "questions asked")
+  _, out = program.skepctl(t, "module", "call", "acl_http", "status", "--socket", socket)
+  for _, name in ipairs { "remembered", "allowed", "denied", "cache_misses" } do
+    t:check(out:find(name .. ":%s+0\n"), "%s counted: %s", name, out)
+  end
+end)
+
 story("the example is a good configuration", "", function(t)
   local f = assert(io.open(host.root .. "/../../modules/acl_http/example.conf"))
   local text = f:read("a")
