@@ -484,6 +484,19 @@ static void what_is_stored_lasts_over_reloads(void **state)
     skep_test_free(&t);
 }
 
+static void names_are_known_without_a_name_server(void **state)
+{
+    struct skep_test *t = skep_test_load(NULL, NULL);
+
+    (void)state;
+    assert_string_equal(skep_test_command(t, "resolve broker.test:8883"), "\"127.0.0.1:8883\"");
+    assert_string_equal(skep_test_command(t, "resolve 192.0.2.7:1883"), "\"192.0.2.7:1883\"");
+    assert_string_equal(skep_test_command(t, "resolve example.com:1"), "error: unknown");
+    skep_test_fail_allocation(t, 1);
+    assert_string_equal(skep_test_command(t, "resolve broker.test:1"), "error: refused");
+    skep_test_free(&t);
+}
+
 static void the_wall_clock_can_be_set(void **state)
 {
     struct skep_test *t = skep_test_load(NULL, NULL);
@@ -542,6 +555,7 @@ int main(void)
         TEST(commands_are_answered),
         TEST(what_a_module_serves_can_be_asked),
         TEST(what_is_stored_lasts_over_reloads),
+        TEST(names_are_known_without_a_name_server),
         TEST(the_wall_clock_can_be_set),
         TEST(modules_form_a_chain),
     };

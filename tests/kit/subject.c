@@ -2,6 +2,7 @@
  * that its options turn on. */
 #include "subject.h"
 
+#include <arpa/inet.h>
 #include <skep/command.h>
 #include <skep/event.h>
 #include <skep/http.h>
@@ -367,9 +368,40 @@ static void get(struct subject *s, struct skep_command *command)
     skep_command_answer(command, skep_str(json));
 }
 
+/* The first address, "127.0.0.1:80", or why there is none. */
+static void resolved(void *arg, const struct skep_str *addresses, size_t count, const char *error)
+{
+    char json[128], text[64];
+    struct sockaddr_in v4;
+
+    if (error || count == 0 || addresses[0].len != sizeof v4) {
+        skep_command_fail(arg, "%s", error ? "unknown" : "not IPv4");
+        return;
+    }
+    memcpy(&v4, addresses[0].ptr, sizeof v4);
+    inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+    snprintf(json, sizeof json, "\"%s:%u\"", text, ntohs(v4.sin_port));
+    skep_command_answer(arg, skep_str(json));
+}
+
+static void resolve(struct subject *s, struct skep_command *command)
+{
+    char name[64];
+    struct skep_str word = skep_command_word(command, 1);
+
+    snprintf(name, sizeof name, "%.*s", (int)word.len, word.ptr);
+    if (skep_resolve(s->module, name, resolved, command) < 0)
+        skep_command_fail(command, "refused");
+}
+
 static void on_command(struct skep_command *command, void *self)
 {
     char json[128];
+
+    if (skep_str_eq(skep_command_word(command, 0), SKEP_STR("resolve"))) {
+        resolve(self, command);
+        return;
+    }
 
     if (skep_str_eq(skep_command_word(command, 0), SKEP_STR("put"))) {
         put(self, command);
