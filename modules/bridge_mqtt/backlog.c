@@ -1,7 +1,9 @@
 /* What arrives while the line is down, with `live_first`: it is moved from the first queue to the
  * second, under a topic that only that one subscribes to:
  *
- *     $MODULE/CONNECTION/r/TOPIC      n in place of r: not retained
+ *     $MODULE/CONNECTION/SECRET/r/TOPIC      n in place of r: not retained
+ *
+ * The secret keeps clients from publishing there what they may not publish under its own topic.
  *
  * A message of QoS 2 is published `once`, under a number that follows from its place in the first
  * queue: it is in the second one once, however often that is tried. */
@@ -17,20 +19,19 @@ struct moving {
 
 void backlog_topic(const struct bridge *b, struct skep_str rest, struct buf *out)
 {
-    const char *module = skep_module_name(b->m), *name = b->conf->block.label;
+    const char *const levels[] = {
+        "$", skep_module_name(b->m), "/", b->conf->block.label, "/", b->secret, "/"};
 
     buf_clear(out);
-    buf_put(out, "$", 1);
-    buf_put(out, module, strlen(module));
-    buf_put(out, "/", 1);
-    buf_put(out, name, strlen(name));
-    buf_put(out, "/", 1);
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+        buf_put(out, levels[i], strlen(levels[i]));
     buf_put(out, rest.ptr, rest.len);
 }
 
 void backlog_restore(const struct bridge *b, struct skep_message *m)
 {
-    size_t len = strlen(skep_module_name(b->m)) + strlen(b->conf->block.label) + 3;
+    size_t len =
+        strlen(skep_module_name(b->m)) + strlen(b->conf->block.label) + strlen(b->secret) + 4;
 
     if (m->topic.len < len + 2)
         return;

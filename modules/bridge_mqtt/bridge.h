@@ -84,7 +84,7 @@ struct view {
 struct bridge {
     struct skep_module *m;
     const struct connection_conf *conf;
-    const char *broker_id;
+    const char *broker_id, *secret;
     uint8_t digest[32];
     unsigned loop;
     bool durable, paused, moved, orphan, alarmed;
@@ -106,7 +106,7 @@ struct instance {
     const struct conf *conf;
     struct bridge **bridges;
     size_t count;
-    char broker_id[16];
+    char broker_id[16], secret[16];
 };
 
 /* -- bridge.c.  new and free: main thread; the rest: its loop -- */
@@ -169,8 +169,8 @@ void notes_subscriptions(struct remote *r, bool session);
 void notes_subscribed(struct remote *r);
 /* Whether the second queue was ever opened: there may be something in it. */
 bool notes_backlog(struct bridge *b, bool opened);
-/* This broker's own id, made at the first start: 12 letters. */
-void notes_broker_id(struct skep_module *m, char out[16]);
+/* Twelve random letters, made when first asked for, and kept under that key. */
+void notes_letters(struct skep_module *m, const char *key, char out[16]);
 
 /* -- status.c -- */
 void status_meters(struct bridge *b);

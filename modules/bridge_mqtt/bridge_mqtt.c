@@ -24,6 +24,7 @@ static int load(struct skep_module *m, void *conf, void **self, struct skep_repo
         if (!b)
             goto fail;
         b->broker_id = s->broker_id;
+        b->secret = s->secret;
         s->bridges[s->count] = b;
     }
     *self = s;
@@ -49,7 +50,8 @@ static void start(void *self, void *previous)
 {
     struct instance *s = self, *old = previous;
 
-    notes_broker_id(s->m, s->broker_id);
+    notes_letters(s->m, "id", s->broker_id);
+    notes_letters(s->m, "secret", s->secret);
     /* A connection that is not there any more takes its queue with it. */
     for (size_t i = 0; old && i < old->count; i++)
         old->bridges[i]->orphan = !named(s, old->bridges[i]->conf->block.label);

@@ -1,6 +1,7 @@
 /* What is written down in the module's storage.
  *
  *     id                     this broker's own id
+ *     secret                 part of the backlog's topics, so that nobody publishes there
  *     n/NAME/REMOTE/PACKETID id of the message that was released (PUBREC came) under that packet id
  *     b/NAME                 there is a second queue
  *     s/NAME/REMOTE          subscriptions that the remote broker keeps for us, a line each
@@ -17,11 +18,11 @@
 
 enum { KEY_SIZE = 128, SUBSCRIBED_MOST = 256 * 1024 };
 
-void notes_broker_id(struct skep_module *m, char out[16])
+void notes_letters(struct skep_module *m, const char *key, char out[16])
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
     unsigned char random[12];
-    int64_t len = skep_storage_get(m, SKEP_STR("id"), out, 12);
+    int64_t len = skep_storage_get(m, skep_str(key), out, 12);
 
     out[12] = '\0';
     if (len == 12)
@@ -29,7 +30,7 @@ void notes_broker_id(struct skep_module *m, char out[16])
     RAND_bytes(random, sizeof random);
     for (size_t i = 0; i < sizeof random; i++)
         out[i] = letters[random[i] % 32];
-    skep_storage_set(m, SKEP_STR("id"), skep_bytes(out, 12), NULL, NULL);
+    skep_storage_set(m, skep_str(key), skep_bytes(out, 12), NULL, NULL);
 }
 
 static struct skep_str key_of(const struct remote *r, char kind, char key[KEY_SIZE], int packet_id)

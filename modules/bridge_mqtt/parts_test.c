@@ -124,7 +124,7 @@ static void a_websocket_opens(void **state)
     assert_int_equal(pong[6] ^ pong[2], 'h');
     buf_clear(&in);
     for (size_t i = 0; i < 6; i++) { /* a frame byte by byte */
-        buf_put(&part, "\x82\4wxyz" + i, 1);
+        buf_put(&part, &"\x82\4wxyz"[i], 1);
         assert_int_equal(ws_take(&w, &part, &in, &out), 0);
     }
     assert_memory_equal(buf_data(&in), "wxyz", 4);
