@@ -176,6 +176,10 @@ static enum skep_verdict verdict(const struct access *a, struct skep_request *r,
         skep_note(r, a->conf->file, 0, "granted, as mosquitto does; deliveries are checked");
         return skep_allow(r);
     }
+    if (answer->too_wide) {
+        skep_note(r, a->conf->file, 0, "it touches too many rules to be compared with all");
+        return skep_deny(r, SKEP_RC_NOT_AUTHORIZED, "the filter is too wide");
+    }
     if (!rule)
         return nothing_applies(a, r);
     skep_note(r, a->conf->file, rule->line, rule->allow ? "allow" : "deny");

@@ -250,16 +250,17 @@ static const struct rule *scan(const struct rule *const *rules, size_t count, co
 }
 
 static const struct rule *bucket_find(const struct bucket *b, const struct ask *ask,
-                                      struct manner manner, const struct rule *best)
+                                      struct manner manner, const struct rule *best,
+                                      unsigned *budget)
 {
     const struct trie *t = ask->action == MAY_PUBLISH ? b->publish : b->receive;
 
     if (!t)
         return scan(rule_list_items(&b->rules), b->rules.count, ask, manner, best, true);
     if (manner.allow == manner.deny)
-        return trie_find(t, ask, manner.allow, KIND_ALLOW | KIND_DENY, best);
-    best = trie_find(t, ask, manner.deny, KIND_DENY, best);
-    return trie_find(t, ask, manner.allow, KIND_ALLOW, best);
+        return trie_find(t, ask, manner.allow, KIND_ALLOW | KIND_DENY, best, budget);
+    best = trie_find(t, ask, manner.deny, KIND_DENY, best, budget);
+    return trie_find(t, ask, manner.allow, KIND_ALLOW, best, budget);
 }
 
 struct acl_answer acl_decide(const struct acl *acl, const struct ask *ask)
@@ -267,6 +268,7 @@ struct acl_answer acl_decide(const struct acl *acl, const struct ask *ask)
     struct manner manner = manner_of(acl, ask);
     const struct acl_who *who = ask->who;
     const struct rule *best = NULL;
+    unsigned budget = NODES_MAX;
     const struct bucket *b;
 
     if (ask->action == MAY_SUBSCRIBE && acl->grants_all_subscriptions)
@@ -275,13 +277,15 @@ struct acl_answer acl_decide(const struct acl *acl, const struct ask *ask)
         const struct group_list *groups = map_get(&acl->user_groups, who->user);
 
         if ((b = map_get(&acl->users, who->user)) != NULL)
-            best = bucket_find(b, ask, manner, best);
+            best = bucket_find(b, ask, manner, best, &budget);
         for (size_t i = 0; groups && i < groups->count; i++)
-            best = bucket_find(&groups->items[i]->bucket, ask, manner, best);
+            best = bucket_find(&groups->items[i]->bucket, ask, manner, best, &budget);
     }
     if ((b = map_get(&acl->clients, who->client)) != NULL)
-        best = bucket_find(b, ask, manner, best);
-    best = bucket_find(&acl->general, ask, manner, best);
+        best = bucket_find(b, ask, manner, best, &budget);
+    best = bucket_find(&acl->general, ask, manner, best, &budget);
+    if (budget == 0)
+        return (struct acl_answer){.too_wide = true};
     return (struct acl_answer){.rule = best};
 }
 

@@ -42,6 +42,7 @@ bool acl_needs_delivery(const struct acl *acl);
 struct acl_answer {
     const struct rule *rule; /* NULL: no rule applies */
     bool granted_unseen;     /* mosquitto: subscriptions are not checked */
+    bool too_wide;           /* a subscription that touches too much to be compared: a refusal */
 };
 
 struct acl_answer acl_decide(const struct acl *acl, const struct ask *ask);

@@ -9,6 +9,7 @@ enum {
     RULES_MAX = 1000000,
     LEVELS_MAX = 4000000, /* of all filters together */
     BUCKET_SCANNED = 8,   /* rules that are looked at one by one */
+    NODES_MAX = 65536,    /* of the tries, for one question: some milliseconds at worst */
 };
 
 struct bucket {

@@ -582,6 +582,27 @@ static void the_index_agrees_with_a_search_through_all(void **state)
     free(text);
 }
 
+static void what_one_question_may_cost_is_bounded(void **state)
+{
+    enum { COUNT = 100000 };
+    char *text = malloc(COUNT * 60), *to = text;
+    struct acl_who who = who_is("u|c", NULL);
+    struct ask ask = {.who = &who, .action = MAY_SUBSCRIBE, .topic = SKEP_STR("+/+/zzz")};
+    struct acl *acl;
+
+    for (int i = 0; i < COUNT; i++)
+        to += sprintf(to, "deny * subscribe s/%d/x/y;\n", i);
+    strcpy(to, "allow * subscribe #;\n");
+    acl = parse(text);
+    assert_true(acl_decide(acl, &ask).too_wide); /* it would have to look at each */
+    ask.topic = SKEP_STR("s/1/+");
+    assert_int_equal(COUNT + 1, acl_decide(acl, &ask).rule->line);
+    ask.topic = SKEP_STR("+/+/x/+"); /* the first one denies it */
+    assert_int_equal(1, acl_decide(acl, &ask).rule->line);
+    acl_free(&acl);
+    free(text);
+}
+
 static void a_hundred_thousand_rules_are_read(void **state)
 {
     enum { COUNT = 100000 };
@@ -619,6 +640,7 @@ int main(void)
         cmocka_unit_test(one_mistake_does_not_hide_the_next),
         cmocka_unit_test(covering_and_touching_are_what_topics_say),
         cmocka_unit_test(the_index_agrees_with_a_search_through_all),
+        cmocka_unit_test(what_one_question_may_cost_is_bounded),
         cmocka_unit_test(a_hundred_thousand_rules_are_read),
     };
 

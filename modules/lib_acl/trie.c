@@ -91,12 +91,20 @@ struct search {
     const struct ask *ask;
     enum filter_how how;
     unsigned kinds;
+    unsigned budget;
     const struct rule *best;
 };
 
 static bool is_late(const struct search *s, unsigned order)
 {
     return s->best && order >= s->best->order;
+}
+
+/* Nothing of what is looked for lies below. */
+static bool is_barren(const struct search *s, const struct node *n)
+{
+    return !((s->kinds & KIND_DENY) && n->below[false].count) &&
+           !((s->kinds & KIND_ALLOW) && n->below[true].count);
 }
 
 static void consider(struct search *s, const struct rule_list *l)
@@ -225,8 +233,9 @@ static void walk(struct search *s, const struct node *n, struct skep_str rest, b
     bool wild = s->how != FILTER_MATCHES;
     struct skep_str text;
 
-    if (is_late(s, n->first))
+    if (is_late(s, n->first) || is_barren(s, n) || s->budget == 0)
         return;
+    s->budget--;
     if (!rest.ptr) {
         consider(s, &n->here);
         consider(s, &n->hash); /* a/# holds a */
@@ -248,10 +257,11 @@ static void walk(struct search *s, const struct node *n, struct skep_str rest, b
 }
 
 const struct rule *trie_find(const struct trie *t, const struct ask *ask, enum filter_how how,
-                             unsigned kinds, const struct rule *best)
+                             unsigned kinds, const struct rule *best, unsigned *budget)
 {
-    struct search s = {.ask = ask, .how = how, .kinds = kinds, .best = best};
+    struct search s = {.ask = ask, .how = how, .kinds = kinds, .budget = *budget, .best = best};
 
     walk(&s, &t->root, ask->topic, true);
+    *budget = s.budget;
     return s.best;
 }

@@ -17,8 +17,9 @@ void trie_add(struct trie *t, struct region *region, const struct rule *r);
 enum { KIND_ALLOW = 1, KIND_DENY = 2 };
 
 /* The first rule of these kinds that applies, if it comes before `best`; else best (may be NULL).
- */
+ * Looks at no more nodes than *budget says, takes off what it used, and leaves 0 when that was not
+ * enough: a filter of many + can touch a great part of a great file. */
 const struct rule *trie_find(const struct trie *t, const struct ask *ask, enum filter_how how,
-                             unsigned kinds, const struct rule *best);
+                             unsigned kinds, const struct rule *best, unsigned *budget);
 
 #endif
