@@ -209,3 +209,36 @@ story("explain names the line that decides", "MQTT-3.3.5-2", function(t)
   says("6 allow", explain("subscribe", "dev1", "own/dev1/#"))
   t:check(explain("subscribe", "dev1", "own/#"):find "no rule applies", "no line to name")
 end)
+
+story("rules and users change under traffic, and nobody notices", "MQTT-4.3.2-1/5", function(t)
+  local b = broker_with(t, rules)
+  local pairs_of = {}
+  for i = 1, 6 do
+    local name = i % 2 == 0 and "alice" or nil
+    local topic = name and "home/" .. i or ("own/dev%d/x"):format(i)
+    local c = join(b, name, { id = "dev" .. i })
+    c:subscribe(topic, 1)
+    pairs_of[i] = { client = c, topic = topic }
+  end
+  local function traffic()
+    for n = 1, 15 do
+      for _, p in ipairs(pairs_of) do
+        publish(t, p.client, p.topic, true, { payload = tostring(n) })
+        p.client:receive { topic = p.topic, payload = tostring(n) }
+      end
+    end
+  end
+  local reloads = 0
+  for round = 1, 4 do
+    traffic()
+    broker.write_file(b.dir .. "/rules", ("# %d\n"):format(round) .. rules)
+    traffic() -- the file is taken in somewhere here, unless the reload comes first
+    b.output = ""
+    b:signal "HUP"
+    traffic()
+    b:wait_output "configuration reloaded"
+    reloads = reloads + 1
+  end
+  traffic()
+  t:equal(reloads, 4, "reloads")
+end)
