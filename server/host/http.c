@@ -186,10 +186,12 @@ static void number_put(struct host_http *http, struct exchange *x)
     if (x->next)
         x->next->link = &x->next;
     *bucket = x;
+    http->pending++;
 }
 
 static void number_cut(struct exchange *x)
 {
+    x->place->http->pending--;
     *x->link = x->next;
     if (x->next)
         x->next->link = x->link;
@@ -322,6 +324,13 @@ static void arrived(struct loop_task *task, struct loop *l)
     begin(x, same ? same : f, !same);
 }
 
+/* A full house refuses at the door; what comes from other threads is let in, for they got their
+ * number already, and are few. */
+static bool full(struct host_place *p)
+{
+    return host_here && of_place(p)->pending >= HTTP_PENDING_MAX;
+}
+
 static struct exchange *exchange_new(struct host_place *p, struct skep_module *m,
                                      const struct skep_http_request *r, skep_http_done_fn *done,
                                      void *arg)
@@ -346,7 +355,7 @@ uint64_t http_send(struct host *h, struct skep_module *m, const struct skep_http
     struct host_place *p = host_place(h);
     struct skep_http_request r = http_request_whole(ask);
 
-    if (atomic_load(&h->ending))
+    if (atomic_load(&h->ending) || full(p))
         return 0;
     struct flight *joined =
         host_here && r.single_flight.len

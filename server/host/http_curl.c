@@ -117,7 +117,7 @@ struct host_http *http_place_open(struct host_place *p)
 
 bool http_take_off(struct host_http *http, struct flight *f)
 {
-    return curl_multi_add_handle(http->multi, f->easy) == CURLM_OK;
+    return http_easy_new(f) && curl_multi_add_handle(http->multi, f->easy) == CURLM_OK;
 }
 
 void http_abort(struct host_http *http, struct flight *f)

@@ -27,6 +27,7 @@ enum {
     HTTP_DEFAULT_PER_HOST = 32,
     HTTP_DEFAULT_REPLY = 1 << 20,
     HTTP_IDLE_CONNECTIONS = 256, /* kept by a loop, to all hosts */
+    HTTP_PENDING_MAX = 65536,    /* exchanges of a place */
 };
 
 struct http_bytes {
@@ -35,12 +36,15 @@ struct http_bytes {
 };
 
 struct flight {
-    CURL *easy;
+    struct skep_http_request ask; /* its parts in `packed`, terminated */
+    char *packed;
+    size_t packed_len;
+    CURL *easy; /* NULL until it flies */
     struct curl_slist *headers;
     struct skep_module *module; /* a key is the module's own; held by its exchanges */
     struct host_http *http;     /* NULL until it is on its loop */
     struct exchange *exchanges;
-    char *key; /* NULL: nobody may join */
+    const char *key; /* NULL: nobody may join */
     size_t key_len;
     struct flight *next_keyed, **keyed_link;
 
@@ -85,6 +89,7 @@ struct host_http {
     struct host_timer timer; /* curl's */
     struct loop_task kick;   /* curl wants to run at once */
     bool kicked, stopped;
+    unsigned pending; /* exchanges */
     struct exchange *exchanges[HTTP_EXCHANGES];
     struct flight *flights[HTTP_FLIGHTS]; /* those with a key */
     struct origin *origins[HTTP_ORIGINS];
@@ -92,9 +97,12 @@ struct host_http {
 
 /* http_request.c.  The request with zeros for what an older module's struct does not have. */
 struct skep_http_request http_request_whole(const struct skep_http_request *ask);
-/* A flight that asks for this, ready to fly; NULL: it makes no sense.  Any thread. */
-struct flight *flight_new(const struct skep_http_request *ask);
+/* A flight that asks for this, copied; NULL: it makes no sense.  r is whole.  Any thread. */
+struct flight *flight_new(const struct skep_http_request *r);
 void flight_free(struct flight *f);
+
+/* http_easy.c: the flight's curl handle, or NULL. */
+CURL *http_easy_new(struct flight *f);
 
 /* http_curl.c: a place's multi handle. */
 struct host_http *http_place_open(struct host_place *p);
