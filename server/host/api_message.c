@@ -105,7 +105,9 @@ static uint8_t route(struct host_place *place, struct sending *out, bool *writte
         p->packet_id = out->once;
     }
     p->who = s && core_wants_publisher(w) ? session_identity(s) : NULL;
+    place->traffic->routing++;
     host_publish(place->host, w, p, &routed);
+    place->traffic->routing--;
     identity_unref(p->who);
     reason = routed.denied ? routed.denied : reason_of(&routed);
     if (out->once && s)
@@ -279,7 +281,8 @@ int skep_publish(struct skep_module *m, const struct skep_message *message,
         return SKEP_E_INVALID;
     if (as && (here != as->place || as->state != CONSUMER_LIVE || as->close_asked))
         return SKEP_E_STATE;
-    if (!here || !here->worker || here->within > 0 || here->traffic->queue.first)
+    if (!here || !here->worker || here->within > 0 || here->traffic->routing > 0 ||
+        here->traffic->queue.first)
         return publish_later(m, &known, as, done, arg);
     if (here->traffic->ended)
         return SKEP_E_REFUSED;

@@ -442,13 +442,10 @@ static void go_on(struct skep_consumer *c)
     if (c->paused)
         block(c);
     arrivals_trim(&c->in);
+    if (!c->paused && c->link.blocked && c->in.count == 0)
+        session_unblock(w, c->session, STR_NONE);
     if (c->replays.first && replays_slice(w, &c->replays, c->session))
         consumer_wake(c);
-    if (!c->paused && c->link.blocked && c->in.count == 0) {
-        session_unblock(w, c->session, STR_NONE);
-        if (c->replays.first)
-            consumer_wake(c); /* there was no room for them before */
-    }
 }
 
 bool consumers_run(struct traffic *t)

@@ -5,7 +5,8 @@
  * worker: modules are called from there too (events, delivery filters), and a publication inside
  * another would find locks taken and the worker's lists in use.  Those calls are bracketed by
  * traffic_within_begin/end; what is published between them waits in `queue` for the end of the
- * turn, and so does all that is published behind it, so that it keeps its order.
+ * turn, and so does all that is published behind it, so that it keeps its order; and so does what
+ * on_message publishes about a message that a module published.
  *
  * Private to host; the loop's thread, but for what says otherwise. */
 #ifndef SKEP_HOST_TRAFFIC_H
@@ -92,6 +93,7 @@ struct traffic {
     struct worker_guest guest;
     struct host_place *place;
     unsigned rounds;                 /* of this turn */
+    unsigned routing;                /* skep_publish() is under way: on_message may call it again */
     struct outgoing_list queue;      /* to be routed */
     struct outgoing_list fresh;      /* routed; written down in this round */
     struct outgoing_list waiting;    /* for the log, oldest first */

@@ -259,6 +259,33 @@ static void members_of_a_group_share(void **state)
     rig_module_free(&m);
 }
 
+static void retained_messages_wait_for_the_end_of_a_pause(void **state)
+{
+    struct host_rig *r = rig_open();
+    struct skep_module *m = rig_module(r, "mod");
+    struct recorder *rec = rec_new(r, "a", 0);
+    struct pub_call call = {.m = m, .message = text_message("", "kept", 0)};
+    char topic[32];
+
+    call.message.retain = true;
+    for (unsigned i = 0; i < 600; i++) {
+        snprintf(topic, sizeof topic, "keep/%u", i);
+        call.message.topic = skep_str(topic);
+        rig_on(r, 2, pub_do, &call);
+    }
+    rec->conf.paused = true;
+    rec_open(rec, m);
+    assert_int_equal(rec_subscribe(rec, "keep/#", 1, 0), SKEP_OK);
+    rig_calm(r);
+    assert_int_equal(rec->count, 0);
+    rec_pause(rec, false);
+    rig_await(&rec->count, 600);
+    rec_close(rec, false);
+    free(rec);
+    rig_close(&r);
+    rig_module_free(&m);
+}
+
 static void retained_messages_come_with_a_subscription(void **state)
 {
     struct host_rig *r = rig_open();
@@ -880,6 +907,7 @@ int main(void)
         cmocka_unit_test(what_it_published_itself_does_not_come_back),
         cmocka_unit_test(members_of_a_group_share),
         cmocka_unit_test(retained_messages_come_with_a_subscription),
+        cmocka_unit_test(retained_messages_wait_for_the_end_of_a_pause),
         cmocka_unit_test(filters_are_checked_and_counted),
         cmocka_unit_test_setup_teardown(what_was_not_acknowledged_comes_again, in_scratch,
                                         out_of_scratch),

@@ -7,9 +7,15 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include "../store/scratch.h"
+#include "base/clock.h"
+#include "host/chain.h"
 #include "mqtt/reason.h"
+#include "store/disk.h"
 #include "traffic_rig.h"
+#include <skep/decide.h>
 
 /* -- From where -- */
 
@@ -207,6 +213,58 @@ static void within_core_it_waits_for_the_turns_end(void **state)
     rec_close(rec, false);
     free(rec);
     rig_close(&r);
+    rig_module_free(&m);
+}
+
+/* -- From on_message -- */
+
+static unsigned asked; /* the loop's */
+
+/* Answers each message with another one, which it is asked about, too. */
+static enum skep_verdict answer_message(struct skep_request *request, void *self)
+{
+    struct skep_module *m = skep_request_module(request);
+    struct skep_message next = text_message("t", "", 1);
+    char payload[16];
+
+    snprintf(payload, sizeof payload, "%u", ++asked);
+    next.payload = skep_str(payload);
+    if (asked < 2000)
+        assert_int_equal(skep_publish(m, &next, NULL, NULL, NULL), SKEP_OK);
+    return SKEP_NEXT;
+}
+
+static void swap_chain(struct host_rig *r, struct skep_module *m)
+{
+    qsbr_online(&r->host->main_slot);
+    chain_swap(r->host, r->host->nowhere, chain_new(&m, m ? 1 : 0, true));
+    qsbr_quiescent(&r->host->main_slot);
+    qsbr_offline(&r->host->main_slot);
+}
+
+static void on_message_may_publish_without_end(void **state)
+{
+    static const struct skep_descriptor d = {
+        .size = sizeof d, .name = "test", .flags = SKEP_SEE_INTERNAL, .on_message = answer_message};
+    struct host_rig *r = rig_open();
+    struct skep_module *m = rig_module(r, "mod");
+    struct recorder *rec = rec_new(r, "all", 1);
+
+    asked = 0;
+    m->d = &d;
+    m->stats = xcalloc(RIG_LOOPS + 1, sizeof *m->stats);
+    rec_open(rec, m);
+    assert_int_equal(rec_subscribe(rec, "t", 1, 0), SKEP_OK);
+    swap_chain(r, m);
+    assert_int_equal(rig_publish_on(r, 1, m, "t", "0", 1, NULL), SKEP_OK);
+    rig_await(&rec->count, 2000);
+    for (unsigned i = 0; i < 2000; i++)
+        assert_int_equal(strtoul(rec->seen[i].payload, NULL, 10), i);
+    swap_chain(r, NULL);
+    rec_close(rec, false);
+    free(rec);
+    rig_close(&r);
+    free(m->stats);
     rig_module_free(&m);
 }
 
@@ -571,6 +629,84 @@ static void done_waits_for_the_log(void **state)
     rig_module_free(&m);
 }
 
+/* -- A disk that takes nothing -- */
+
+static _Atomic bool disk_full;
+
+static ssize_t full_pwritev(struct disk *d, int fd, const struct iovec *vec, int count, uint64_t at)
+{
+    if (atomic_load(&disk_full)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return disk_system.ops->pwritev(d, fd, vec, count, at);
+}
+
+static void await_refusing(struct host_rig *r, bool refusing)
+{
+    uint64_t deadline = clock_mono_ms() + 1000 * RIG_PATIENCE_S;
+
+    while (store_refusing(r->store) != refusing) {
+        assert_true(clock_mono_ms() < deadline);
+        rig_calm(r);
+    }
+}
+
+static void a_disk_that_is_full(void **state)
+{
+    struct disk_ops ops = *disk_system.ops;
+    struct disk disk = {&ops};
+
+    ops.pwritev = full_pwritev;
+    atomic_store(&disk_full, false);
+    rig_disk = &disk;
+    struct host_rig *r = rig_open_with(NULL, "d");
+    struct skep_module *m = rig_module(r, "mod");
+    struct recorder *rec = rec_new(r, "kept", 1), *more = rec_new(r, "more", 1);
+    struct done done[4] = {{0}};
+
+    rec->conf.durable = more->conf.durable = true;
+    rec_open(rec, m);
+    assert_int_equal(rec_subscribe(rec, "t", 1, 0), SKEP_OK);
+    rig_publish_on(r, 0, m, "t", "1", 1, &done[0]);
+    rig_await(&done[0].count, 1);
+    rig_calm(r);
+
+    atomic_store(&disk_full, true);
+    rig_publish_on(r, 0, m, "t", "2", 1, &done[1]); /* taken, but not safe */
+    await_refusing(r, true);
+    rig_publish_on(r, 0, m, "t", "3", 1, &done[2]);
+    rig_await(&done[2].count, 1);
+    assert_int_equal(done[2].reason, SKEP_RC_QUOTA);
+    assert_int_equal(rec_subscribe(rec, "u", 1, 0), SKEP_E_REFUSED);
+    more->c = skep_consumer_open(m, &more->conf);
+    rig_await(&more->refused, 1);
+    assert_int_equal(done[1].count, 0);
+    atomic_store(&disk_full, false);
+    rig_await(&done[1].count, 1);
+    assert_int_equal(done[1].reason, SKEP_RC_SUCCESS);
+    await_refusing(r, false);
+
+    /* the broker ends with it */
+    atomic_store(&disk_full, true);
+    rig_publish_on(r, 0, m, "t", "4", 1, &done[3]);
+    await_refusing(r, true);
+    assert_int_equal(done[3].count, 0);
+    rec_close(more, false);
+    rec_close(rec, false);
+    for (unsigned i = 0; i < RIG_LOOPS; i++)
+        rig_on(r, i, rig_end_place, r);
+    rig_await(&done[3].count, 1);
+    assert_int_equal(done[3].reason, SKEP_RC_UNAVAILABLE);
+    atomic_store(&disk_full, false);
+    await_refusing(r, false);
+    free(rec);
+    free(more);
+    rig_close(&r);
+    rig_module_free(&m);
+    rig_disk = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -578,12 +714,14 @@ int main(void)
         cmocka_unit_test(each_thread_keeps_its_order),
         cmocka_unit_test(mixed_qos_from_threads_all_arrive),
         cmocka_unit_test(within_core_it_waits_for_the_turns_end),
+        cmocka_unit_test(on_message_may_publish_without_end),
         cmocka_unit_test(reasons),
         cmocka_unit_test(what_mqtt_does_not_allow_is_refused_at_once),
         cmocka_unit_test(too_much_under_way_is_said),
         cmocka_unit_test(properties_come_through),
         cmocka_unit_test(retained_messages_can_be_looked_at),
         cmocka_unit_test_setup_teardown(done_waits_for_the_log, in_scratch, out_of_scratch),
+        cmocka_unit_test_setup_teardown(a_disk_that_is_full, in_scratch, out_of_scratch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

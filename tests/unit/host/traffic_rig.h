@@ -141,10 +141,16 @@ static inline void rig_settled(void *arg, unsigned worker)
 
 static const struct broker_ops rig_ops = {.post_flush = rig_post_flush};
 
+static struct disk *rig_disk; /* of the stores that are opened from now on; NULL: the system's */
+
 static inline void rig_store_open(struct host_rig *r)
 {
-    struct store_conf conf = {
-        .dir = r->store_dir, .sync = WAL_SYNC_NONE, .settled = rig_settled, .arg = r};
+    struct store_conf conf = {.dir = r->store_dir,
+                              .disk = rig_disk,
+                              .sync = WAL_SYNC_NONE,
+                              .retry_ms = 1,
+                              .settled = rig_settled,
+                              .arg = r};
     struct restore_stats stats;
     char why[512] = "";
     struct worker *w = r->workers[0];
