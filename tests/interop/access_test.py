@@ -75,7 +75,11 @@ class Peer(Broker):
         open(self.file("users"), "w").close()
         os.chmod(self.file("users"), 0o600)
         for name, password in USERS.items():
-            subprocess.run(["mosquitto_passwd", "-b", self.file("users"), name, password], check=True)
+            command = ["mosquitto_passwd", "-b", self.file("users"), name, password]
+            if name == "root": # mosquitto does not mind the verifier behind the hash
+                command = [os.environ["SKEPCTL_BINARY"], "passwd", self.file("users"), name, "-b",
+                           password, "--hash", "pbkdf2", "-I", "1000", "--scram"]
+            subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         with open(self.file("acl"), "w") as f:
             f.write(ACL)
         with open(self.file("broker.conf"), "w") as f:
