@@ -35,6 +35,7 @@ static const struct {
     {"explain", explain_command, "what modules would decide, and why"},
     {"trace", trace_command, "watch what happens to a client or on a topic"},
     {"store", store_command, "check, count, compact, export, import or repair a store"},
+    {"record", record_command, "write traffic to a file, for skepctl lua replay"},
     {"lua", lua_command, "scripts: list, switch, test, check, measure, replay"},
     {"module", module_command, "list, ask and check modules, begin one of your own"},
     {"bridge", bridge_command, "the bridges to other brokers"},

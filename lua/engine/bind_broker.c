@@ -110,6 +110,23 @@ static int l_on_connect(lua_State *L)
     return on_plain(L, ON_CONNECT, "on_connect");
 }
 
+/* broker.on_auth(method, fn) */
+static int l_on_auth(lua_State *L)
+{
+    struct state *s = state_of(L);
+    const char *method = luaL_checkstring(L, 1);
+    char *copy = strdup(method);
+
+    if (!copy)
+        abort();
+    lua_remove(L, 1);
+    if (!lua_isfunction(L, 1))
+        free(copy);
+    on_plain(L, ON_AUTH, "on_auth");
+    s->handlers[s->handler_count - 1].filter.filter = copy;
+    return 0;
+}
+
 static int l_on_subscribe(lua_State *L)
 {
     return on_plain(L, ON_SUBSCRIBE, "on_subscribe");
@@ -461,6 +478,7 @@ int broker_open(lua_State *L)
                                          {"on_deliver", l_on_deliver},
                                          {"on_will", l_on_will},
                                          {"on_connect", l_on_connect},
+                                         {"on_auth", l_on_auth},
                                          {"on_subscribe", l_on_subscribe},
                                          {"on_connected", l_on_connected},
                                          {"on_disconnect", l_on_disconnect},

@@ -32,7 +32,7 @@ enum message_fields {
 };
 
 /* What the handler said, applied when it has returned. */
-enum call_says { SAYS_NOTHING, SAYS_ALLOW, SAYS_DENY, SAYS_DROP };
+enum call_says { SAYS_NOTHING, SAYS_ALLOW, SAYS_DENY, SAYS_DROP, SAYS_CONTINUE };
 
 struct call {
     struct call *next;
@@ -103,16 +103,18 @@ enum skep_verdict decide_message(struct skep_request *r, void *self);
 enum skep_verdict decide_deliver(struct skep_request *r, void *self);
 enum skep_verdict decide_will(struct skep_request *r, void *self);
 enum skep_verdict decide_subscribe(struct skep_request *r, void *self);
+enum skep_verdict decide_auth(struct skep_request *r, void *self);
 enum skep_verdict decide_connect(struct skep_request *r, void *self);
 void decide_event(const struct skep_event *event, void *self);
 
 /* -- bind_*.c -- */
 
 /* What a handler gets: dead when its call is over. */
-enum object_kind { OBJECT_MESSAGE, OBJECT_CONNECT, OBJECT_SUBSCRIBE, OBJECT_KINDS };
+enum object_kind { OBJECT_MESSAGE, OBJECT_CONNECT, OBJECT_SUBSCRIBE, OBJECT_AUTH, OBJECT_KINDS };
 
 void message_open(lua_State *L);
 void connect_open(lua_State *L);
+void auth_open(lua_State *L);
 /* Pushes a new object for the call onto its stack. */
 void object_push(struct call *c, enum object_kind kind);
 /* The call of the object at `index`; an error if it is dead or another kind. */

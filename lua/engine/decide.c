@@ -61,6 +61,11 @@ static void push_subscribe(struct call *c)
     object_push(c, OBJECT_SUBSCRIBE);
 }
 
+static void push_auth(struct call *c)
+{
+    object_push(c, OBJECT_AUTH);
+}
+
 static void push_nothing(struct call *c)
 {
     (void)c;
@@ -74,6 +79,9 @@ static int arguments_of(const struct handler *h, void (**fill)(struct call *c))
         return 1;
     case ON_SUBSCRIBE:
         *fill = push_subscribe;
+        return 1;
+    case ON_AUTH:
+        *fill = push_auth;
         return 1;
     case ON_SELFTEST:
         *fill = push_nothing;
@@ -120,6 +128,8 @@ static enum skep_verdict verdict_of(struct call *c)
     case SAYS_DROP:
         skep_counter_add(c->script->dropped, 1);
         return skep_drop(c->r, text ? text : c->script->name);
+    case SAYS_CONTINUE:
+        return SKEP_CONTINUE;
     default:
         return SKEP_NEXT;
     }
@@ -245,6 +255,22 @@ enum skep_verdict decide_subscribe(struct skep_request *r, void *self)
 enum skep_verdict decide_connect(struct skep_request *r, void *self)
 {
     return decide_plain(r, self, ON_CONNECT);
+}
+
+/* Those that know the method. */
+enum skep_verdict decide_auth(struct skep_request *r, void *self)
+{
+    struct state *s = here(self);
+    struct skep_str method = skep_auth_method(r);
+    uint32_t found[16];
+    unsigned count = 0;
+
+    for (uint32_t i = 0; s && i < s->plain_count[ON_AUTH] && count < 16; i++) {
+        uint32_t at = s->plain[ON_AUTH][i];
+        if (skep_str_eq(skep_str(s->handlers[at].filter.filter), method))
+            found[count++] = at;
+    }
+    return count > 0 ? decide(s, r, found, count) : SKEP_NEXT;
 }
 
 /* -- Events: nobody waits for what a handler says -- */

@@ -55,6 +55,7 @@ enum handler_kind {
     ON_WILL,
     ON_SUBSCRIBE,
     ON_CONNECT,
+    ON_AUTH,
     ON_CONNECTED,
     ON_DISCONNECT,
     ON_SELFTEST,

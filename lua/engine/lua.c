@@ -57,13 +57,13 @@ static unsigned stages(const struct engine *e)
     static const unsigned stage_of[] = {
         [ON_PUBLISH] = SKEP_STAGE_MESSAGE, [ON_DELIVER] = SKEP_STAGE_DELIVER,
         [ON_WILL] = SKEP_STAGE_WILL,       [ON_SUBSCRIBE] = SKEP_STAGE_SUBSCRIBE,
-        [ON_CONNECT] = SKEP_STAGE_CONNECT,
+        [ON_CONNECT] = SKEP_STAGE_CONNECT, [ON_AUTH] = SKEP_STAGE_AUTH,
     };
     const struct state *s = e->states[0];
     unsigned set = 0;
 
     for (uint32_t i = 0; i < s->handler_count; i++) {
-        if (s->handlers[i].kind <= ON_CONNECT)
+        if (s->handlers[i].kind <= ON_AUTH)
             set |= 1u << stage_of[s->handlers[i].kind];
     }
     return set;
@@ -152,8 +152,11 @@ static void stop_state(void *state)
     subscribe_stop(s);
     for (struct call *c = s->waiting, *next; c; c = next) {
         next = c->next;
-        if (!c->token) /* those of requests end with their requests */
-            call_end(c);
+        if (c->token)
+            continue; /* ends with its request */
+        if (c->done)
+            c->done(c, true);
+        call_end(c);
     }
 }
 
@@ -183,6 +186,7 @@ SKEP_MODULE = {
     .stop = stop,
     .unload = unload,
     .on_connect = decide_connect,
+    .on_auth = decide_auth,
     .on_subscribe = decide_subscribe,
     .on_will = decide_will,
     .on_deliver = decide_deliver,

@@ -75,6 +75,7 @@ static const char *kind_name(enum handler_kind kind)
                                         [ON_CONNECT] = "on_connect",
                                         [ON_CONNECTED] = "on_connected",
                                         [ON_DISCONNECT] = "on_disconnect",
+                                        [ON_AUTH] = "on_auth",
                                         [ON_SELFTEST] = "selftest"};
 
     return names[kind];
@@ -122,6 +123,8 @@ void operate(struct skep_command *command, void *self)
 
     if (verb.len == 0 || skep_str_eq(verb, SKEP_STR("list"))) {
         list(command, e);
+    } else if (skep_str_eq(verb, SKEP_STR("eval"))) {
+        operate_eval(command, e, name);
     } else if ((script = find(e, name)) == NULL) {
         skep_command_fail(command, "there is no script '%.*s'; 'list' names them", (int)name.len,
                           name.ptr);
@@ -132,6 +135,6 @@ void operate(struct skep_command *command, void *self)
     } else if (skep_str_eq(verb, SKEP_STR("enable"))) {
         enable(command, e, script, true);
     } else {
-        skep_command_fail(command, "say list, show NAME, disable NAME or enable NAME");
+        skep_command_fail(command, "say list, show NAME, disable NAME, enable NAME or eval CODE");
     }
 }

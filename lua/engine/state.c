@@ -65,6 +65,7 @@ static int open_all(lua_State *L)
 {
     message_open(L);
     connect_open(L);
+    auth_open(L);
     client_open(L);
     sandbox_open(L);
     sandbox_library(L, "broker", broker_open);

@@ -1,7 +1,7 @@
 -- skep-lua replay: recorded traffic through scripts, and what they would make of it.
 --
--- A recording has one JSON object a line, as `skepctl record` writes it: topic, payload (or payload_base64),
--- qos, retain, client, username, time (seconds).
+-- A recording has one JSON object a line, as `skepctl record` writes it: topic, payload (or payload_base64), qos,
+-- retain, tst; also client, username, and time in seconds, if somebody adds them.
 local native = ...
 
 local function base64_decode(text)
@@ -16,6 +16,13 @@ local function base64_decode(text)
     end
   end
   return table.concat(out)
+end
+
+-- Seconds of "2026-11-26T16:32:45.490+0000"; only differences count.
+local function seconds(tst)
+  local y, mo, d, h, mi, s = tostring(tst):match "^(%d+)%-(%d+)%-(%d+)T(%d+):(%d+):([%d.]+)"
+  if not y then return nil end
+  return os.time { year = y, month = mo, day = d, hour = h, min = mi, sec = 0 } + tonumber(s)
 end
 
 local function show(payload)
@@ -90,13 +97,13 @@ return function(config, lines, say)
     if type(record) ~= "table" or type(record.topic) ~= "string" then
       wrong = wrong + 1
     else
-      r:pass_to(record.time)
+      r:pass_to(record.time or seconds(record.tst))
       r:print_published()
       r:message({
         topic = record.topic,
-        payload = record.payload_base64 and base64_decode(record.payload_base64) or record.payload or "",
+        payload = record["payload_base64"] and base64_decode(record["payload_base64"]) or record.payload or "",
         qos = record.qos or 0,
-        retain = record.retain or false,
+        retain = record.retain == true or record.retain == 1,
       }, r:client(record))
       r:print_published()
     end

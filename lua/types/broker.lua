@@ -32,6 +32,12 @@ function broker.on_will(filter, fn) end
 ---@param fn fun(connect: connect)
 function broker.on_connect(fn) end
 
+--- Calls `fn` for each step of an enhanced authentication with that method (MQTT 5): say `auth:continue(data)`, `auth:allow(data)` or
+--- `auth:deny()`.
+---@param method string
+---@param fn fun(auth: auth)
+function broker.on_auth(method, fn) end
+
 --- Calls `fn` for each filter a client subscribes to, and again when a stored session is resumed.
 ---@param fn fun(subscribe: subscribe)
 function broker.on_subscribe(fn) end
@@ -326,6 +332,25 @@ function connect:set_attribute(name, value) end
 ---@param action "publish"|"subscribe"|"receive"|"all"
 ---@param filter string may hold %c and %u
 function connect:rule(verdict, action, filter) end
+
+---@class auth
+---@field method string
+---@field data string what the client sent
+---@field round integer 0 for the first step
+---@field reauth boolean the client is connected already and proves itself again
+---@field client_id string
+---@field client client
+---@field state any a value of yours that stays until the exchange is over
+local auth = {}
+--- Sends data to the client and waits for its answer.
+---@param data string
+function auth:continue(data) end
+---@param data? string
+function auth:allow(data) end
+---@param why? string
+function auth:deny(why) end
+---@param name string
+function auth:set_username(name) end
 
 ---@class subscribe
 ---@field filter string

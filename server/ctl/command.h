@@ -21,5 +21,6 @@ int explain_command(int argc, char **argv);
 int module_command(int argc, char **argv);
 int bridge_command(int argc, char **argv);
 int lua_command(int argc, char **argv);
+int record_command(int argc, char **argv);
 
 #endif

@@ -25,6 +25,7 @@ static const struct {
     {"show", "NAME", "one of them: its handlers and its last error", false},
     {"disable", "NAME", "stop calling it", false},
     {"enable", "NAME", "call it again", false},
+    {"eval", "CODE", "run code in the broker, as a script would", false},
     {"test", "FILE_test.lua ...", "run tests of scripts, without a broker", true},
     {"check", "SCRIPT ...", "find mistakes without running anything", true},
     {"bench", "SCRIPT --topic T", "what one message costs in a script", true},
@@ -85,7 +86,9 @@ static int run_online(int argc, char **argv)
     if (command.word_count > 0)
         words[1] = command.words[0];
     if (strcmp(argv[0], "list") != 0 && !words[1]) {
-        arg_error(&command, "which script?  skepctl lua list names them");
+        arg_error(&command, strcmp(argv[0], "eval") == 0
+                                ? "which code?"
+                                : "which script?  skepctl lua list names them");
         return CTL_USAGE;
     }
     return module_call(name, conf.module, &conf.control, words, words[1] ? 2 : 1);

@@ -137,6 +137,41 @@ end)
   blue:expect_nothing()
 end)
 
+story("scripts take part in enhanced authentication", "MQTT-4.12.0-2/5", function(t)
+  local b = scripted(t, { rules = [[
+local broker = require "broker"
+broker.on_auth("TWICE", function(auth)
+  if auth.round == 0 then
+    auth.state = auth.data
+    return auth:continue("again")
+  end
+  if auth.data ~= auth.state then return auth:deny("not the same") end
+  auth:set_username(auth.state)
+  auth:allow("thanks")
+end)
+]] })
+  local function start(first)
+    local c = b:client { properties = { auth_method = "TWICE", auth_data = first } }
+    c:expect { "AUTH", reason = 0x18, properties = { auth_data = "again" } }
+    return c
+  end
+  local c = start "bee"
+  c:send { "AUTH", reason = 0x18, properties = { auth_method = "TWICE", auth_data = "bee" } }
+  local ack = c:expect { "CONNACK", reason = 0 }
+  t:equal(ack.properties.auth_data, "thanks")
+  local other = start "bee"
+  other:send { "AUTH", reason = 0x18, properties = { auth_method = "TWICE", auth_data = "wasp" } }
+  other:expect { "CONNACK", reason = 0x87 }
+  b:client { properties = { auth_method = "ONCE" } }:expect { "CONNACK", reason = 0x8C }
+end)
+
+story("an operator evaluates code", "MQTT-7.0.0-2/3.1.1", function(t)
+  local b = scripted(t, { rules = "" })
+  t:check(ask_lua(b, "eval", "6 * 7"):find('"answer":42', 1, true), "it said: %s", ask_lua(b, "eval", "6 * 7"))
+  t:check(ask_lua(b, "eval", "nope.x"):find("nil value", 1, true), "no error")
+  t:check(ask_lua(b, "eval", "require('broker').sleep(0.01)"):find('"ok":true', 1, true), "waiting")
+end)
+
 story("a handler that waits parks its client alone, in order", "MQTT-4.6.0-5", function(t)
   local h = backend.start(t)
   h:answers { ["/slow"] = { delay = 0.3, body = { name = "x" } } }
