@@ -319,13 +319,19 @@ story("a secret in a fetched set is no key", "", function(t)
   refused(b, 0x88, tokens.a)
 end)
 
-story("a token is in no log", "", function(t)
-  local tokens = jwt.kit(t):make { tokens = { a = hs({}, { secret = SECRET .. "x" }) } }
-  local b = own(t, "secret " .. SECRET .. ";")
-  refused(b, 0x86, tokens.a)
-  b:stop()
-  t:check(not b.output:find(tokens.a, 1, true), "the token was logged")
-  t:check(not b.output:find(SECRET, 1, true), "the secret was logged")
+story("a token is in no log, also as a user name", "", function(t)
+  local tokens = jwt.kit(t):make { tokens = { bad = hs({}, { secret = SECRET .. "x" }),
+    good = hs { sub = "maja" } } }
+  for _, from in ipairs { "password", "username" } do
+    local b = own(t, ("from %s; username_claim sub; secret %s;"):format(from, SECRET))
+    refused(b, 0x86, tokens.bad, { username = tokens.bad })
+    enter(b, tokens.good, { username = tokens.good }):disconnect()
+    b:stop()
+    for _, token in pairs(tokens) do
+      t:check(not b.output:find(token:sub(1, 100), 1, true), "the token was logged:\n%s", b.output)
+    end
+    t:check(not b.output:find(SECRET, 1, true), "the secret was logged")
+  end
 end)
 
 story("the example is a good configuration", "", function(t)
