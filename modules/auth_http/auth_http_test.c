@@ -187,6 +187,27 @@ static void who_leaves_the_queue_is_not_asked_about(void **state)
     }
 }
 
+/* More than are sent in one turn of the loop, though there are connections for all. */
+static void a_crowd_is_asked_about_in_turns(void **state)
+{
+    struct skep_test *t = with("connections 64; queue 0;");
+    struct skep_test_client *c[64];
+    char user[8];
+
+    skep_test_http_delay(t, URL, 100);
+    for (unsigned i = 0; i < 64; i++) {
+        snprintf(user, sizeof user, "u%u", i);
+        c[i] = skep_test_client(t, user, user, "x");
+        assert_int_equal(skep_test_connect(c[i]), SKEP_PENDING);
+    }
+    skep_test_pass_ms(t, 99);
+    assert_int_equal(skep_test_http_count(t), 64);
+    skep_test_pass_ms(t, 500);
+    for (unsigned i = 0; i < 64; i++)
+        assert_int_equal(skep_test_verdict(c[i]), SKEP_ALLOW);
+    skep_test_free(&t);
+}
+
 static void a_queue_behind_a_dead_backend_ends_at_once(void **state)
 {
     struct skep_test *t = with("connections 1; breaker { failures 1; pause 1h; }");
@@ -270,6 +291,7 @@ int main(void)
         cmocka_unit_test(one_question_for_all_who_ask_it),
         cmocka_unit_test(who_waits_too_long_is_refused),
         cmocka_unit_test(who_leaves_the_queue_is_not_asked_about),
+        cmocka_unit_test(a_crowd_is_asked_about_in_turns),
         cmocka_unit_test(a_queue_behind_a_dead_backend_ends_at_once),
         cmocka_unit_test(a_reload_keeps_who_waits_and_what_is_remembered),
         cmocka_unit_test(without_memory),

@@ -182,6 +182,7 @@ struct ask *ask_new(struct skep_module *m, const struct ask_conf *conf, const st
         a->desk_count = desks;
     for (unsigned i = 0; i < a->desk_count; i++) {
         a->desks[i].ask = a;
+        a->desks[i].loop = i < desks - 1 ? i : SKEP_MANAGEMENT;
         a->desks[i].last = &a->desks[i].first;
     }
     if (!a->own || !a->question || !a->desks) {

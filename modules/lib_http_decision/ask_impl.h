@@ -8,7 +8,7 @@
 #include "lib_http_decision/ask.h"
 #include "lib_http_decision/memory.h"
 
-enum { ASK_MAGIC = 0x0a5cba5e, DESK_BUCKETS = 1024 };
+enum { ASK_MAGIC = 0x0a5cba5e, DESK_BUCKETS = 1024, DESK_BURST = 8 };
 
 enum outcome { OUT_ALLOW, OUT_DENY, OUT_IGNORE, OUT_BAD, OUT_TIMEOUT, OUT_FAILED, OUT_COUNT };
 enum shortcut {
@@ -47,6 +47,9 @@ struct desk {
     struct flight *flights[DESK_BUCKETS]; /* by their keys */
     struct flight *first, **last;         /* the queue */
     unsigned running, queued;
+    unsigned loop;  /* its number */
+    unsigned burst; /* sent in this turn of the loop, at most DESK_BURST */
+    bool pumping;   /* a task is under way that begins the next turn's */
 };
 
 struct ask {

@@ -1,4 +1,8 @@
-/* One loop's requests to the backend: those on their way, and those that queue. */
+/* One loop's requests to the backend: those on their way, and those that queue.
+ *
+ * A turn of the loop sends at most DESK_BURST of them, about a millisecond's work; the next turn
+ * goes on.  Were all sent at once when a thousand clients come, their answers would come back at
+ * once, too, and other clients' messages wait behind either. */
 #include <stdlib.h>
 
 #include "lib_http_decision/ask_impl.h"
@@ -25,7 +29,7 @@ bool desk_has(const struct desk *d, const unsigned char key[QUESTION_KEY])
 bool desk_is_full(const struct desk *d)
 {
     const struct ask_conf *conf = d->ask->conf;
-    return d->running >= conf->connections && d->queued >= conf->queue;
+    return d->running + d->queued >= conf->connections + conf->queue;
 }
 
 static void flight_free(struct flight *f)
@@ -147,6 +151,24 @@ static void complain(struct ask *a, const struct skep_http_reply *reply,
 
 static void start_queued(struct desk *d);
 
+static void pump(void *desk)
+{
+    struct desk *d = desk;
+
+    d->pumping = false;
+    d->burst = 0;
+    start_queued(d);
+}
+
+/* In the next turn. */
+static void pump_later(struct desk *d)
+{
+    if (d->pumping)
+        return;
+    d->pumping = true;
+    skep_post(d->ask->module, d->loop, pump, d, NULL);
+}
+
 static void on_reply(const struct skep_http_reply *reply, void *arg)
 {
     struct flight *f = arg;
@@ -201,6 +223,8 @@ static bool flight_send(struct flight *f)
     }
     rendered_fini(&f->rendered); /* a copy is under way; a password needs not stay here */
     d->running++;
+    d->burst++;
+    pump_later(d); /* the next turn has a burst of its own */
     return true;
 }
 
@@ -222,10 +246,15 @@ static struct flight *queue_take(struct desk *d)
     return f;
 }
 
+static bool may_send(const struct desk *d)
+{
+    return d->running < d->ask->conf->connections && d->burst < DESK_BURST;
+}
+
 /* One that nobody waits for any more is not asked at all. */
 static void start_queued(struct desk *d)
 {
-    while (d->first && d->running < d->ask->conf->connections) {
+    while (d->first && may_send(d)) {
         struct flight *f = queue_take(d);
         if (!f->waiters)
             flight_end(f, NULL);
@@ -278,7 +307,7 @@ void desk_ask(struct desk *d, struct waiter *w, const unsigned char key[QUESTION
         return;
     }
     join(f, w, dry);
-    if (d->running >= d->ask->conf->connections)
+    if (d->first || !may_send(d)) /* begun by a reply, or by the next turn */
         queue_put(d, f);
     else if (!flight_send(f))
         flight_fail(f);

@@ -182,6 +182,15 @@ async def control_round(options, backend_port, port, number):
     return began, time.monotonic() - began
 
 
+def processor_time(pid):
+    """Of all threads, in seconds."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
+
+
 def rounds(options, port, one_round):
     """Latencies quiet and in the rounds, and how long those took."""
     couple = Pair(port)
@@ -198,12 +207,17 @@ def rounds(options, port, one_round):
     return quiet, storm, times
 
 
-def measure(options, backend_port, asking, control):
+def measure(options, backend_port, brokers):
+    (asking_broker, asking), (_, control) = brokers
     own = [asyncio.run(ask_directly(backend_port, options.clients, options.connections * LOOPS))
            for _ in range(options.rounds)]
     _, noise, _ = rounds(options, control,
                          lambda n: control_round(options, backend_port, control, n))
+    before = processor_time(asking_broker.pid)
     quiet, storm, times = rounds(options, asking, lambda n: connect_all(asking, options.clients, n))
+    used = processor_time(asking_broker.pid) - before
+    print(f"broker's processor time for a client: {used / options.clients / options.rounds * 1e6:.0f} "
+          "us, the pair's traffic included")
     return own, times, quiet, noise, storm
 
 
@@ -233,7 +247,7 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         backend, backend_port, brokers = start(options, directory)
         try:
-            report(options, *measure(options, backend_port, *(port for _, port in brokers)))
+            report(options, *measure(options, backend_port, brokers))
         finally:
             for broker, _ in brokers:
                 broker.terminate()
