@@ -376,3 +376,33 @@ story("a reload that takes a connection away takes its queue, too", "", function
   m:wait_log "Received DISCONNECT from skep%-%w+%-m"
   t:equal(b:control("status").sessions, before, "sessions")
 end)
+
+story.both("the module is taken out under traffic, and put back: its queue has waited", "",
+  function(t, version)
+  local m = peer.mosquitto(t)
+  local with = conf(t, m.port, "window 20; topic both x/# qos 2;")
+  local b = t:own_broker(with)
+  b:wait_output "m: connected to"
+  local far, near, p, tl, back = m:join(), b:join(), b:join(), tally(), tally()
+  far:subscribe("x/out", 2)
+  near:subscribe("x/in", 2)
+  local sent = 0
+  for round = 1, 3 do
+    pour(p, "x/out", sent + 1, sent + 60, 2)
+    pour(m:join(), "x/in", sent + 1, sent + 60, 2)
+    b:reload ""
+    b:wait_output(("load bridge_mqtt: removed.*"):rep(round))
+    sent = sent + 60
+    pour(p, "x/out", sent + 1, sent + 40, 2)
+    pour(m:join(), "x/in", sent + 1, sent + 40, 2)
+    sent = sent + 40
+    b:reload(with)
+    b:wait_output(("m: connected to.*"):rep(round + 1))
+  end
+  collect(far, tl, sent)
+  collect(near, back, sent)
+  far:expect_nothing()
+  near:expect_nothing()
+  check(t, tl, sent, true)
+  check(t, back, sent, true)
+end)
