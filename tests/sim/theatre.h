@@ -32,16 +32,23 @@ struct theatre {
     struct oracle *oracle;
 };
 
-static inline struct theatre theatre_open(unsigned stages, bool acl_allow)
+static inline struct theatre theatre_open_with(const struct limits *limits, unsigned stages,
+                                               bool acl_allow)
 {
     struct theatre t;
-    struct limits limits;
 
-    limits_default(&limits);
-    t.world = world_new(&limits);
+    t.world = world_new(limits);
     t.oracle = oracle_new("oracle", stages);
     world_modules(t.world, &t.oracle->module, 1, acl_allow);
     return t;
+}
+
+static inline struct theatre theatre_open(unsigned stages, bool acl_allow)
+{
+    struct limits limits;
+
+    limits_default(&limits);
+    return theatre_open_with(&limits, stages, acl_allow);
 }
 
 static inline void theatre_close(struct theatre *t)
