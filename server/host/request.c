@@ -9,7 +9,7 @@
 #include "host/refuse.h"
 #include "host/wait.h"
 
-enum { MEMORY_EACH = 64 * 1024, MEMORY_ALL = 1024 * 1024 };
+enum { MEMORY_EACH = 64 * 1024, MEMORY_ALL = 1024 * 1024, PIECE = 32 };
 
 static struct skep_request *request_new(struct host_place *p)
 {
@@ -18,6 +18,18 @@ static struct skep_request *request_new(struct host_place *p)
     r->magic = SKEP_REQUEST_MAGIC;
     r->place = p;
     return r;
+}
+
+/* In pieces that compilers turn into a few wide stores: `rep stos` for the whole takes 10 ns. */
+static inline void make_zero(void *from, size_t size)
+{
+    char *at = from;
+
+    for (; size >= PIECE; at += PIECE, size -= PIECE)
+        memset(at, 0, PIECE);
+    for (; size >= sizeof(uint64_t); at += sizeof(uint64_t), size -= sizeof(uint64_t))
+        memset(at, 0, sizeof(uint64_t));
+    memset(at, 0, size);
 }
 
 struct skep_request *request_take(struct host_place *p, struct host_client *hc,
@@ -29,8 +41,8 @@ struct skep_request *request_take(struct host_place *p, struct host_client *hc,
         r = request_new(p);
     else
         p->spare_requests = r->next;
-    memset(&r->stage, 0,
-           offsetof(struct skep_request, place) - offsetof(struct skep_request, stage));
+    make_zero(&r->stage,
+              offsetof(struct skep_request, message) - offsetof(struct skep_request, stage));
     r->stage = (uint8_t)stage;
     r->place = p;
     r->client = hc;

@@ -37,6 +37,11 @@ struct message_copy {
 struct skep_request {
     unsigned magic;
 
+    /* Set when it begins. */
+    struct host_place *place;
+    struct host_client *client; /* NULL: nobody who is connected asks */
+    struct chain_slot *chain;
+
     /* Zero when a request begins. */
     uint8_t stage, verdict;
     uint8_t reason;     /* of a denial; 0x80 and above */
@@ -71,11 +76,8 @@ struct skep_request {
     const struct skep_client *who; /* NULL: of the client, see request_who() */
     size_t memory_used;            /* by skep_request_memory() */
 
-    /* Set when it begins. */
-    struct host_place *place;
-    struct host_client *client; /* NULL: nobody who is connected asks */
-    struct chain_slot *chain;
-    struct asked_message message; /* stages of publications only */
+    /* Set when it begins, in the stages of publications. */
+    struct asked_message message;
 
     /* Kept over the request's end. */
     struct arena memory;

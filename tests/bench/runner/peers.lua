@@ -62,13 +62,29 @@ local listeners = {
 -- The defaults, but for what a row is about: ten clients with all filters between them.
 local extra = "limits { max_subscriptions none; }"
 
-local function skep(threads)
+-- modules: load lines, made before each run.
+local function skep(threads, modules)
   return function(port, kind)
     local listener = listeners[kind + 1]:format(port + kind):gsub("DIR", dir)
-    write(dir .. "/skep.conf", ("threads %d;\nstore off;\ndata_dir %s/data;\n%s\n%s\n"):format(threads, dir,
-      listener, extra .. (M.skep_extra or "")))
+    write(dir .. "/skep.conf", ("threads %d;\nstore off;\ndata_dir %s/data;\n%s\n%s\n%s\n"):format(threads, dir,
+      listener, extra .. (M.skep_extra or ""), modules and modules() or ""))
     os.execute(("rm -rf %s/data; mkdir %s/data"):format(dir, dir))
     return ("%s/skep -c %s/skep.conf"):format(bin, dir)
+  end
+end
+
+local allow_so, acl_so = bin .. "/../bench/allow.so", bin .. "/../modules/acl_file.so"
+
+local function allow() return ("load %s;\nacl_default allow;"):format(allow_so) end
+
+-- So many rules that are for others, and one for everybody behind them.
+local function access_list(count)
+  return function()
+    local lines = {}
+    for i = 1, count do lines[i] = ("allow user u%d publish site/%d/#;"):format(i, i) end
+    lines[count + 1] = "allow * all #;\n"
+    write(dir .. "/access", table.concat(lines, "\n"))
+    return ("load %s { file %s/access; }\nanonymous allow;"):format(acl_so, dir)
   end
 end
 
@@ -81,6 +97,8 @@ M.list = {
   mosquitto = { command = mosquitto "true", present = mosquitto_path() ~= nil },
   ["mosquitto-default"] = { command = mosquitto "false", present = mosquitto_path() ~= nil },
   skep = { command = skep(1), present = exists(bin .. "/skep") },
+  ["skep-allow"] = { command = skep(1, allow), present = exists(bin .. "/skep") and exists(allow_so) },
+  ["skep-acl"] = { command = skep(1, access_list(100000)), present = exists(bin .. "/skep") and exists(acl_so) },
   ["skep-2"] = { command = skep(2), present = exists(bin .. "/skep") },
 }
 

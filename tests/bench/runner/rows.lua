@@ -88,6 +88,15 @@ add { id = "mqtt5-qos1", title = "MQTT 5 QoS 1 pairs, b=16 (own 3.1.1)",
   },
   targets = { { "skep", "own 3.1.1", most = 1.15 } } }
 
+-- What a decision costs: a module that allows each message at once, an access list of 100,000 rules.
+add { id = "modules", title = "QoS 0 pairs, b=16: modules (own without)",
+  runs = {
+    { "own without", "skep", "pairs -b 16" },
+    { "allow", "skep-allow", "pairs -b 16" },
+    { "acl_file", "skep-acl", "pairs -b 16" },
+  },
+  targets = { { "allow", "own without", most = 1.05 }, { "acl_file", "own without", most = 1.15 } } }
+
 -- No targets: worth watching.
 add { id = "ws-b16", title = "WebSocket pairs, b=16", runs = brokers "pairs -b 16 --ws /mqtt" }
 add { id = "pairs-64k", title = "QoS 0 pairs 64 KB, b=1", args = "pairs -n 20 -s 64k" }
