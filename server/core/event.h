@@ -49,8 +49,8 @@ static inline bool core_wants(const struct worker *w, enum core_event_kind kind)
 /* Somebody wants to know who publishes: publication.who is worth its price. */
 static inline bool core_wants_publisher(const struct worker *w)
 {
-    return UNLIKELY(w->events & (1u << CORE_PUBLISHED | 1u << CORE_PUBLISH_REFUSED |
-                                 1u << CORE_RETAINED));
+    return UNLIKELY(w->events &
+                    (1u << CORE_PUBLISHED | 1u << CORE_PUBLISH_REFUSED | 1u << CORE_RETAINED));
 }
 
 /* With e->session's lock held, if it has one. */

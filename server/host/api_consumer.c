@@ -1,4 +1,4 @@
-/* <skep/message.h>: what a module does with a consumer that is open.  All on its loop. */
+/* <skep/message.h>: consumers.  All but opening on their loop. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -9,6 +9,40 @@
 #include "core/subscribe.h"
 #include "host/consumer.h"
 #include "mqtt/topic.h"
+
+enum { ID_MOST = 65000 };
+
+/* -- Opening -- */
+
+static bool conf_take(struct skep_consumer_conf *out, const struct skep_consumer_conf *in,
+                      const struct host *h)
+{
+    size_t size = in->size < sizeof *out ? in->size : sizeof *out;
+
+    *out = (struct skep_consumer_conf){0};
+    if (size < offsetof(struct skep_consumer_conf, reserved))
+        return false;
+    memcpy(out, in, size);
+    return out->name && out->on_message &&
+           (out->loop == SKEP_ANY_LOOP || out->loop < h->loop_count);
+}
+
+static struct host_place *choose_place(struct host *h, unsigned loop)
+{
+    if (loop == SKEP_ANY_LOOP)
+        loop = atomic_fetch_add(&h->next_loop, 1) % h->loop_count;
+    return &h->places[loop];
+}
+
+struct skep_consumer *skep_consumer_open(struct skep_module *m,
+                                         const struct skep_consumer_conf *conf)
+{
+    struct skep_consumer_conf known;
+
+    if (!conf_take(&known, conf, m->host) || strlen(m->name) + strlen(known.name) > ID_MOST)
+        return NULL;
+    return consumer_new(m, &known, choose_place(m->host, known.loop));
+}
 
 unsigned skep_consumer_loop(const struct skep_consumer *c)
 {

@@ -11,7 +11,7 @@
 #include "mqtt/reason.h"
 #include "store/store.h"
 
-enum { ARRIVALS_HOLD = 256 * 1024, ARRIVALS_KEEP = 64 * 1024 };
+enum { ARRIVALS_HOLD = 256 * 1024, WINDOW_USUAL = 100 };
 
 static void consumer_gone(struct skep_consumer *c);
 static void finish_close(struct skep_consumer *c);
@@ -39,8 +39,7 @@ static void consumer_free(struct skep_consumer *c)
 {
     CHECK(c, CONSUMER_MAGIC);
     c->magic = 0;
-    free(c->in.bytes);
-    free(c->in.items);
+    arrivals_fini(&c->in);
     free(c->late);
     free(c->client_id);
     unpacking_fini(&c->unpacking);
@@ -101,65 +100,13 @@ static struct skep_consumer *consumer_of(struct link *link)
     return CONTAINER_OF(link, struct skep_consumer, link);
 }
 
-static void keep_bytes(struct arrivals *in, const struct out_vec *vec, unsigned count)
-{
-    size_t need = in->len;
-
-    for (unsigned i = 0; i < count; i++)
-        need += vec[i].len;
-    if (need > in->cap) {
-        in->cap = need > 2 * in->cap ? need : 2 * in->cap;
-        in->bytes = xrealloc(in->bytes, in->cap);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        memcpy(in->bytes + in->len, vec[i].ptr, vec[i].len);
-        in->len += vec[i].len;
-    }
-}
-
-/* The counter that a packet id of the window stands for; see core/fifo.h. */
-static uint64_t counter_of(const struct fifo *f, uint16_t packet_id)
-{
-    const uint64_t ids = 65535;
-    uint64_t ahead = (packet_id - 1u + ids - f->head % ids) % ids;
-
-    return f->head + ahead;
-}
-
-/* Whole packets, of which only PUBLISH and PUBREL come to a session without control packets. */
-static void keep_packets(struct skep_consumer *c, size_t from)
-{
-    struct arrivals *in = &c->in;
-    struct mqtt_frame frame;
-
-    while (from < in->len) {
-        int whole = mqtt_frame_peek(in->bytes + from, in->len - from, &frame);
-        struct mqtt_publish p = {0};
-        struct mqtt_ack ack = {0};
-        ASSERT(whole == 1);
-        int err = frame.type == MQTT_PUBLISH ? mqtt_decode_publish(&frame, MQTT_50, true, &p)
-                                             : mqtt_decode_ack(&frame, MQTT_50, &ack);
-        ASSERT(err == 0);
-        from += frame.size;
-        if (in->count == in->items_cap) {
-            in->items_cap = in->items_cap ? in->items_cap * 2 : 16;
-            in->items = xrealloc(in->items, in->items_cap * sizeof *in->items);
-        }
-        uint16_t id = frame.type == MQTT_PUBLISH ? p.packet_id : ack.packet_id;
-        in->items[in->count++] =
-            (struct arrival){.counter = id ? counter_of(&c->session->out->q1, id) : 0, .end = from};
-    }
-}
-
 static enum link_sent link_send(struct link *link, const struct out_vec *vec, unsigned count)
 {
     struct skep_consumer *c = consumer_of(link);
-    size_t from = c->in.len;
 
-    keep_bytes(&c->in, vec, count);
-    keep_packets(c, from);
+    arrivals_keep(&c->in, &c->session->out->q1, vec, count);
     consumer_wake(c);
-    return c->in.len - c->in.at > ARRIVALS_HOLD ? LINK_BLOCKED : LINK_SENT;
+    return arrivals_bytes(&c->in) > ARRIVALS_HOLD ? LINK_BLOCKED : LINK_SENT;
 }
 
 static void kick_arrived(struct loop_task *task, struct loop *l)
@@ -334,8 +281,7 @@ static void consumer_gone(struct skep_consumer *c)
     }
     c->session = NULL;
     c->state = CONSUMER_GONE;
-    c->in.len = c->in.at = 0;
-    c->in.count = c->in.next = 0;
+    arrivals_drop(&c->in);
     c->late_count = 0;
     replays_fini(&c->replays);
 }
@@ -389,31 +335,14 @@ static void hand_out(struct skep_consumer *c, const struct mqtt_frame *frame, ui
 /* The next packet; it stays where it is while the module looks at it. */
 static void hand_next(struct skep_consumer *c)
 {
-    const struct arrival *a = &c->in.items[c->in.next++];
-    size_t at = c->in.at;
-    uint64_t counter = a->counter;
     struct mqtt_frame frame;
+    uint64_t counter;
 
-    c->in.at = a->end;
-    int whole = mqtt_frame_peek(c->in.bytes + at, a->end - at, &frame);
-    ASSERT(whole == 1);
+    arrivals_next(&c->in, &frame, &counter);
     if (frame.type == MQTT_PUBLISH)
         hand_out(c, &frame, counter);
     else /* PUBREL: it had been acknowledged before the restart */
         session_took(c->place->worker, c->session, counter);
-}
-
-static void arrivals_trim(struct arrivals *in)
-{
-    if (in->next != in->count)
-        return;
-    in->len = in->at = 0;
-    in->count = in->next = 0;
-    if (in->cap > ARRIVALS_KEEP) {
-        free(in->bytes);
-        in->bytes = NULL;
-        in->cap = 0;
-    }
 }
 
 static void take_late(struct skep_consumer *c)
@@ -435,14 +364,14 @@ static void go_on(struct skep_consumer *c)
     struct worker *w = c->place->worker;
 
     take_late(c);
-    while (c->state == CONSUMER_LIVE && !c->paused && !c->close_asked && c->in.next < c->in.count)
+    while (c->state == CONSUMER_LIVE && !c->paused && !c->close_asked && !arrivals_empty(&c->in))
         hand_next(c);
     if (c->state != CONSUMER_LIVE || c->close_asked)
         return;
     if (c->paused)
         block(c);
     arrivals_trim(&c->in);
-    if (!c->paused && c->link.blocked && c->in.count == 0)
+    if (!c->paused && c->link.blocked && arrivals_empty(&c->in))
         session_unblock(w, c->session, STR_NONE);
     if (c->replays.first && replays_slice(w, &c->replays, c->session))
         consumer_wake(c);
@@ -481,27 +410,7 @@ void consumers_end(struct traffic *t)
     consumers_run(t);
 }
 
-/* -- SDK: opening -- */
-
-static bool conf_take(struct skep_consumer_conf *out, const struct skep_consumer_conf *in,
-                      const struct host *h)
-{
-    size_t size = in->size < sizeof *out ? in->size : sizeof *out;
-
-    *out = (struct skep_consumer_conf){0};
-    if (size < offsetof(struct skep_consumer_conf, reserved))
-        return false;
-    memcpy(out, in, size);
-    return out->name && out->on_message &&
-           (out->loop == SKEP_ANY_LOOP || out->loop < h->loop_count);
-}
-
-static struct host_place *choose_place(struct host *h, unsigned loop)
-{
-    if (loop == SKEP_ANY_LOOP)
-        loop = atomic_fetch_add(&h->next_loop, 1) % h->loop_count;
-    return &h->places[loop];
-}
+/* -- Opening -- */
 
 static char *make_client_id(const char *module, const char *name)
 {
@@ -512,31 +421,28 @@ static char *make_client_id(const char *module, const char *name)
     return id;
 }
 
-struct skep_consumer *skep_consumer_open(struct skep_module *m,
-                                         const struct skep_consumer_conf *conf)
+struct skep_consumer *consumer_new(struct skep_module *m, const struct skep_consumer_conf *conf,
+                                   struct host_place *place)
 {
-    struct skep_consumer_conf known;
-
-    if (!conf_take(&known, conf, m->host) || strlen(m->name) + strlen(known.name) > 65000)
-        return NULL;
     struct skep_consumer *c = xcalloc(1, sizeof *c);
+
     c->magic = CONSUMER_MAGIC;
     c->module = m;
-    c->place = choose_place(m->host, known.loop);
-    c->conf = known;
+    c->place = place;
+    c->conf = *conf;
     c->conf.name = NULL; /* the caller's */
-    c->client_id = make_client_id(m->name, known.name);
-    c->paused = known.paused;
+    c->client_id = make_client_id(m->name, conf->name);
+    c->paused = conf->paused;
     c->link = (struct link){.ops = &consumer_link_ops,
                             .maximum_packet = UINT32_MAX,
-                            .quota = known.window ? known.window : 100,
+                            .quota = conf->window ? conf->window : WINDOW_USUAL,
                             .version = MQTT_50,
-                            .worker = (uint8_t)c->place->index};
+                            .worker = (uint8_t)place->index};
     c->begin_task.run = begin_arrived;
     c->ready_task.run = ready_arrived;
     c->kick_task.run = kick_arrived;
     instance_hold(m);
     atomic_init(&c->pins, 1);
-    loop_post(c->place->loop, &c->begin_task);
+    loop_post(place->loop, &c->begin_task);
     return c;
 }

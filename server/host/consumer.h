@@ -17,23 +17,13 @@
 #include "core/link.h"
 #include "core/replay.h"
 #include "core/sessions.h"
+#include "host/arrivals.h"
 #include "host/packing.h"
 #include "host/traffic.h"
 
 enum { CONSUMER_MAGIC = 0xc0450317 };
 
 enum consumer_state { CONSUMER_CLAIMING, CONSUMER_SETTLING, CONSUMER_LIVE, CONSUMER_GONE };
-
-/* Packets that were sent to it and not handed out yet. */
-struct arrivals {
-    uint8_t *bytes;
-    size_t len, cap, at; /* at: up to there they were handed out */
-    struct arrival {
-        uint64_t counter; /* of QoS > 0 */
-        size_t end;
-    } * items;
-    uint32_t count, items_cap, next;
-};
 
 struct skep_consumer {
     unsigned magic;
@@ -64,6 +54,10 @@ struct skep_consumer {
     uint64_t *late; /* acknowledged while core was busy: counters */
     uint32_t late_count, late_cap;
 };
+
+/* Begins on its loop; holds the module.  conf: as this host knows it. */
+struct skep_consumer *consumer_new(struct skep_module *m, const struct skep_consumer_conf *conf,
+                                   struct host_place *place);
 
 /* At the end of this turn it is looked after. */
 void consumer_wake(struct skep_consumer *c);
