@@ -210,6 +210,8 @@ void life_abandon(struct life_set **set)
 {
     struct life_set *s = *set;
 
+    if (s->prepared)
+        life_unprepare(s);
     for (size_t i = s->count; i-- > 0;)
         if (!s->kept[i]) {
             s->modules[i]->previous = NULL;

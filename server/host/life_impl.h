@@ -28,6 +28,7 @@ struct life_set {
     struct skep_module **modules; /* in load order */
     bool *kept;                   /* runs already */
     uint64_t warm_until_ms;
+    bool prepared; /* life_prepare() closed doors for it */
 };
 
 struct host_life {
@@ -49,6 +50,9 @@ void life_unload(struct skep_module *m);
 
 /* Out of the chains: stop() if it was started, then everything up to life_unload(). */
 void leave_begin(struct skep_module *m, bool started);
+
+/* Opens them again: the set will not come. */
+void life_unprepare(struct life_set *set);
 
 /* Takes every instance out of all chains, for the end. */
 void life_empty(struct host *h);

@@ -16,7 +16,8 @@ struct load_context {
     size_t path_count;
     struct object **objects; /* held until load_close() */
     size_t count;
-    unsigned failed; /* names that came to nothing: what follows from them is not complained about */
+    unsigned
+        failed; /* names that came to nothing: what follows from them is not complained about */
 };
 
 /* For the `load` directive, a DIRECTIVE_BLOCKS. */

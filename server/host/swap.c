@@ -76,10 +76,20 @@ static const struct life_chain *chain_named(const struct life_set *set, const ch
     return NULL;
 }
 
+static void swap_chains(struct host *h, const struct life_set *set)
+{
+    for (size_t i = 0; i < set->conf.chain_count; i++)
+        chain_slot(h, set->conf.chains[i].listener); /* now all have one */
+    chain_slot(h, "");
+    for (struct chain_slot *slot = h->chains; slot; slot = slot->next)
+        chain_swap(h, slot, chain_of(set, chain_named(set, slot->listener)));
+}
+
 void life_prepare(struct life_set *set)
 {
     struct host *h = set->host;
 
+    set->prepared = true;
     qsbr_online(&h->main_slot);
     for (size_t i = 0; i < set->conf.chain_count; i++) {
         const char *listener = set->conf.chains[i].listener;
@@ -90,13 +100,14 @@ void life_prepare(struct life_set *set)
     qsbr_offline(&h->main_slot);
 }
 
-static void swap_chains(struct host *h, const struct life_set *set)
+void life_unprepare(struct life_set *set)
 {
-    for (size_t i = 0; i < set->conf.chain_count; i++)
-        chain_slot(h, set->conf.chains[i].listener); /* now all have one */
-    chain_slot(h, "");
-    for (struct chain_slot *slot = h->chains; slot; slot = slot->next)
-        chain_swap(h, slot, chain_of(set, chain_named(set, slot->listener)));
+    struct host *h = set->host;
+
+    qsbr_online(&h->main_slot);
+    swap_chains(h, h->life->running);
+    qsbr_quiescent(&h->main_slot);
+    qsbr_offline(&h->main_slot);
 }
 
 static void swap_roll(struct host *h, const struct life_set *set)

@@ -619,3 +619,24 @@ story("a crash while options are checked has a name, too", "MQTT-7.0.0-2/3.1.1",
   b:wait_end()
   t:check(b.output:find("skep: crashed: SIGILL.*in module options, hook check"), b.output)
 end)
+
+story("a reload that fails closes no door that was open", "MQTT-7.0.0-2/3.1.1", function(t)
+  local one = "listener mqtt { bind 127.0.0.1:${port}; }\n"
+  local two = one .. "listener second { bind 127.0.0.1:${second_port}; }\n"
+  local b = t:own_broker(conf("load probe;\n" .. two))
+  local c = b:join { port = b.ports.second_port }
+  local function after(text, pattern)
+    local seen = count(b, pattern)
+    b:reload(conf("load probe;\n" .. text))
+    local deadline = t:now() + 20
+    while count(b, pattern) == seen do
+      t:check(sched.listen(b.key, deadline), "not in the log: %s", pattern)
+    end
+  end
+  after(one, "configuration reloaded")
+  t:check(may_publish(c, "a"), "its listener is gone, and it may not publish")
+  after(two .. "listener impossible { bind 192.0.2.1:1; anonymous allow; }", "reload refused")
+  t:check(may_publish(c, "a"), "its listener was nearly there again, and it may not publish")
+  after(two, "configuration reloaded")
+  t:check(may_publish(c, "a"), "its listener is there again, and it may not publish")
+end)
