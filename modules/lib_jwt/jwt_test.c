@@ -217,9 +217,9 @@ static unsigned left_out(const char *key, bool secrets)
     return skipped;
 }
 
-#define OFF_CURVE                                                                                  \
-    "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\","     \
-    "\"y\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\"}"
+static const char off_curve[] =
+    "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\","
+    "\"y\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\"}";
 
 static void keys_of_a_set_that_are_left_out(void **state)
 {
@@ -229,7 +229,7 @@ static void keys_of_a_set_that_are_left_out(void **state)
         "{\"n\":\"AQAB\",\"e\":\"AQAB\"}",
         "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}",
         "{\"kty\":\"EC\",\"crv\":\"secp256k1\",\"x\":\"AA\",\"y\":\"AA\"}",
-        OFF_CURVE,
+        off_curve,
         "{\"kty\":\"OKP\",\"crv\":\"Ed448\",\"x\":\"AA\"}",
         "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AA\"}",
         "{\"kty\":\"oct\",\"k\":\"AAAA\"}",
