@@ -103,7 +103,7 @@ static int l_hex_decode(lua_State *L)
     for (size_t i = 0; good && i < len; i += 2) {
         int high = nibble(s[i]), low = nibble(s[i + 1]);
         good = high >= 0 && low >= 0;
-        out[i / 2] = (char)(high << 4 | (low & 15));
+        out[i / 2] = good ? (char)(high << 4 | low) : 0;
     }
     luaL_pushresultsize(&b, good ? len / 2 : 0);
     if (!good)
