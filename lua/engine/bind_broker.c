@@ -408,10 +408,8 @@ static int l_kick(lua_State *L)
 static int l_client(lua_State *L)
 {
     struct call *c = call_current(L, "client");
-    const struct skep_client *client = skep_client_find(c->s->engine->m, arg_str(L, 1));
 
-    client_push(L, client);
-    skep_client_unref(client);
+    client_push_found(L, c->s->engine->m, arg_str(L, 1));
     return 1;
 }
 

@@ -95,14 +95,30 @@ void client_open(lua_State *L)
     lua_rawsetp(L, LUA_REGISTRYINDEX, &client_key);
 }
 
-void client_push(lua_State *L, const struct skep_client *client)
+/* The box comes first: making it may fail, and then no reference is lost. */
+static const struct skep_client **push_box(lua_State *L)
 {
-    if (!client) {
-        lua_pushnil(L);
-        return;
-    }
     const struct skep_client **box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = skep_client_ref(client);
+
+    *box = NULL;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &client_key);
     lua_setmetatable(L, -2);
+    return box;
+}
+
+void client_push(lua_State *L, const struct skep_client *client)
+{
+    if (client)
+        *push_box(L) = skep_client_ref(client);
+    else
+        lua_pushnil(L);
+}
+
+void client_push_found(lua_State *L, struct skep_module *m, struct skep_str id)
+{
+    const struct skep_client **box = push_box(L);
+
+    *box = skep_client_find(m, id);
+    if (!*box)
+        lua_pushnil(L);
 }

@@ -124,5 +124,7 @@ bool message_apply(struct call *c);
 void client_open(lua_State *L);
 /* Pushes an object for the client, or nil. */
 void client_push(lua_State *L, const struct skep_client *client);
+/* The same for the connected client with that id. */
+void client_push_found(lua_State *L, struct skep_module *m, struct skep_str id);
 
 #endif

@@ -320,10 +320,12 @@ static int l_encode(lua_State *L)
 
 static int l_array(lua_State *L)
 {
-    if (lua_isnoneornil(L, 1))
+    lua_settop(L, 1);
+    if (lua_isnil(L, 1)) {
         lua_newtable(L);
-    else
-        luaL_checktype(L, 1, LUA_TTABLE);
+        lua_replace(L, 1);
+    }
+    luaL_checktype(L, 1, LUA_TTABLE);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
     lua_setmetatable(L, -2);
     return 1;

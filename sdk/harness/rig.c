@@ -9,6 +9,7 @@
 #include "core/worker.h"
 #include "harness.h"
 #include "host/life.h"
+#include "host/traffic.h"
 #include "net/loop.h"
 #include "world.h"
 
@@ -93,6 +94,8 @@ void rig_settle(struct skep_test *t)
 static void end_sessions(void *arg)
 {
     struct skep_test *t = arg;
+
+    traffic_end(host_here); /* consumers and publications of modules, as the broker does it */
     sessions_end_all(t->worker);
 }
 

@@ -87,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     write_script(path, data, size);
     struct skep_test *t = skep_test_load(NULL, options);
+    skep_test_http(t, "http://t/", 200, "{}");
     struct skep_test_client *c = skep_test_client(t, "c", "u", NULL);
     skep_test_connect(c);
     for (int i = 0; i < 2; i++) {
