@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "host/crash.h"
 
 enum { THREADS_MAX = 64 };
 
@@ -65,18 +66,27 @@ static struct job *next_job(struct host_jobs *pool)
     return j;
 }
 
+static void do_work(struct job *j)
+{
+    struct blame before = blame_begin(j->module, "job");
+
+    j->work(j);
+    blame_end(before);
+}
+
 static void *pool_main(void *arg)
 {
     struct host_jobs *pool = arg;
     struct job *j;
 
     pthread_setname_np(pthread_self(), "job");
+    crash_thread();
     pthread_mutex_lock(&pool->lock);
     while ((j = next_job(pool))) {
         pthread_mutex_unlock(&pool->lock);
         bool cancelled = atomic_load(&j->cancelled);
         if (!cancelled)
-            j->work(j);
+            do_work(j);
         pthread_mutex_lock(&pool->lock);
         /* Counted before it is handed back: whoever saw done() run sees it counted. */
         pool->running--;

@@ -1,4 +1,4 @@
-/* Lets in who gives the right password, and says so. */
+/* Lets in who gives the right password, and crashes where that is asked for. */
 #include <skep/module.h>
 
 struct conf {
@@ -16,6 +16,8 @@ static enum skep_verdict on_connect(struct skep_request *r, void *self)
 
     if (!skep_connect_has_password(r))
         return SKEP_NEXT;
+    if (skep_str_eq(skep_connect_password(r), SKEP_STR("crash")))
+        __builtin_trap();
     if (skep_str_eq_secret(skep_connect_password(r), c->password.value))
         return skep_allow(r);
     return skep_deny(r, SKEP_RC_BAD_CREDENTIALS, "wrong password");

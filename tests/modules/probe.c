@@ -130,6 +130,12 @@ static int deeper(volatile char *above, int n)
     return n < 0 ? 0 : deeper(room, n + 1) + room[1023];
 }
 
+static void crash_in_job(void *arg)
+{
+    (void)arg;
+    crash();
+}
+
 static void on_command(struct skep_command *c, void *self)
 {
     struct self *s = self;
@@ -166,6 +172,8 @@ static void on_command(struct skep_command *c, void *self)
         skep_command_answer(c, SKEP_STR("{oops"));
     } else if (skep_str_eq(word, SKEP_STR("crash"))) {
         crash();
+    } else if (skep_str_eq(word, SKEP_STR("job"))) {
+        skep_job(s->m, crash_in_job, warmed, s);
     } else if (skep_str_eq(word, SKEP_STR("deep"))) {
         deeper(NULL, 0);
     } else if (skep_str_eq(word, SKEP_STR("abort"))) {

@@ -203,7 +203,7 @@ story("a module's lines are counted, not all written", "MQTT-7.0.0-2/3.1.1", fun
   t:check(count(b, "probe: shouting") >= 200, "%d lines", count(b, "probe: shouting"))
 end)
 
-for word, name in pairs { crash = "SIGSEGV", abort = "SIGABRT", deep = "SIGSEGV" } do
+for word, name in pairs { crash = "SIGSEGV", abort = "SIGABRT", deep = "SIGSEGV", job = "SIGSEGV" } do
   story(("a crash names the module and its hook: %s, %s"):format(word, name), "MQTT-7.0.0-2/3.1.1", function(t)
     local b = t:own_broker(conf "load probe;\nlog { to file ${dir}/skep.log; }")
     b.expected_end = true
@@ -216,10 +216,11 @@ for word, name in pairs { crash = "SIGSEGV", abort = "SIGABRT", deep = "SIGSEGV"
     t:check(code ~= 0, "it ended well")
     local text = b.output
     t:check(text:find("skep: crashed: " .. name, 1, true), "it said: %s", text)
-    t:check(text:find("in module probe, hook on_command", 1, true), "it said: %s", text)
+    local who = "in module probe, hook " .. (word == "job" and "job" or "on_command")
+    t:check(text:find(who, 1, true), "it said: %s", text)
     t:check(text:find("tests/modules/probe.so + 0x", 1, true), "it said: %s", text)
     local log = io.open(b.dir .. "/skep.log"):read("a")
-    t:check(log:find("in module probe, hook on_command", 1, true), "the log says: %s", log)
+    t:check(log:find(who, 1, true), "the log says: %s", log)
   end)
 end
 
@@ -229,4 +230,17 @@ story("a crash while options are checked has a name, too", "MQTT-7.0.0-2/3.1.1",
   b:reload(conf "load options { text crash; }")
   b:wait_end()
   t:check(b.output:find("skep: crashed: SIGILL.*in module options, hook check"), b.output)
+end)
+
+story("a crash in a decision names its hook, and the figures say what was decided", "MQTT-3.1.4-2",
+  function(t)
+  local b = t:own_broker(conf "load gate { password sesame; }")
+  b.expected_end = true
+  b:join { username = "u", password = "sesame" }
+  b:client { username = "u", password = "wrong" }:expect_refused { 0x86, 4 }
+  local info = b:ask '{"cmd":"module","do":"info","name":"gate"}'
+  t:check(info:find('"hook":"connect","calls":2,"allowed":1,"denied":1,"errors":0', 1, true), info)
+  b:client { username = "u", password = "crash" }
+  b:wait_end()
+  t:check(b.output:find("skep: crashed: SIGILL.*in module gate, hook on_connect"), b.output)
 end)
