@@ -42,6 +42,7 @@ struct skep_test {
     struct test_line *lines;
     struct skep_module *module; /* the first */
     struct skep_test_client *clients;
+    unsigned reloading; /* at the wish of the module */
 };
 
 /* What the last request of a client came to. */

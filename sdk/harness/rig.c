@@ -13,6 +13,8 @@
 #include "net/loop.h"
 #include "world.h"
 
+enum { RELOADS_MOST = 10 };
+
 struct flush_task {
     struct loop_task task;
     struct skep_test *test;
@@ -84,11 +86,30 @@ void rig_call(struct skep_test *t, void (*fn)(void *arg), void *arg)
     world_as(t->loop, fn, arg);
 }
 
+/* As main does when skep_request_reload() has woken it. */
+static void reload_as_asked(struct skep_test *t)
+{
+    const char *wrong;
+
+    if (!t->lines || !atomic_exchange(&t->host->reload_wanted, false))
+        return;
+    if (t->reloading >= RELOADS_MOST) {
+        test_fault("the module asks for a reload whenever it was reloaded");
+        return;
+    }
+    t->reloading++;
+    wrong = config_apply(t);
+    t->reloading--;
+    if (wrong)
+        test_fault("the reload that the module asked for failed:\n%s", wrong);
+}
+
 void rig_settle(struct skep_test *t)
 {
     world_run();
     life_tick(t->host);
     world_run();
+    reload_as_asked(t);
 }
 
 static void end_sessions(void *arg)

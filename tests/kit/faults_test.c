@@ -49,6 +49,14 @@ static void a_request_nobody_serves(void **state)
     skep_test_request(t, "GET", "/now", NULL);
 }
 
+static void a_module_that_reloads_for_ever(void **state)
+{
+    struct skep_test *t = skep_test_load(NULL, "reload_for_ever on;");
+
+    (void)state;
+    skep_test_free(&t);
+}
+
 static void a_module_that_never_rests(void **state)
 {
     struct skep_test *t = skep_test_load(NULL, "never_rest on;");
@@ -183,6 +191,7 @@ static void what_is_left_behind_is_told(void **state)
     assert_fails(a_forgotten_timer, "left 1 timers, watches or servers behind");
     assert_fails(a_forgotten_watch, "left 1 timers, watches or servers behind");
     assert_fails(a_forgotten_server, "left 1 timers, watches or servers behind");
+    assert_fails(a_module_that_reloads_for_ever, "asks for a reload whenever");
     assert_fails(a_module_that_never_rests, "never comes to rest");
 }
 

@@ -105,6 +105,17 @@ static void a_reload_that_fails_changes_nothing(void **state)
     assert_int_equal(subject_counts.unloaded, subject_counts.loaded);
 }
 
+static void a_module_may_ask_for_a_reload(void **state)
+{
+    struct skep_test *t = skep_test_load(NULL, NULL);
+
+    (void)state;
+    assert_string_equal(skep_test_command(t, "reload"), "true");
+    assert_int_equal(subject_counts.loaded, 2);
+    assert_int_equal(subject_counts.took_over, 1);
+    skep_test_free(&t);
+}
+
 /* -- Verdicts, and waiting for them -- */
 
 static void verdicts_at_once(void **state)
@@ -533,6 +544,7 @@ int main(void)
         TEST(complaints_name_the_line),
         TEST(a_reload_replaces_the_instance),
         TEST(a_reload_that_fails_changes_nothing),
+        TEST(a_module_may_ask_for_a_reload),
         TEST(verdicts_at_once),
         TEST(time_passes_when_told),
         TEST(jobs_run_at_once_or_when_told),

@@ -16,7 +16,8 @@
 
 struct conf {
     const char *greeting;
-    bool forget_timer, forget_watch, forget_server, never_rest, slow_start, cold, serves;
+    bool forget_timer, forget_watch, forget_server, never_rest, slow_start, cold, serves,
+        reload_for_ever;
 };
 
 static const struct skep_option options[] = {
@@ -26,6 +27,7 @@ static const struct skep_option options[] = {
     SKEP_BOOL(struct conf, forget_server, "off"),
     SKEP_BOOL(struct conf, never_rest, "off"),
     SKEP_BOOL(struct conf, serves, "off", .help = "HTTP"),
+    SKEP_BOOL(struct conf, reload_for_ever, "off"),
     SKEP_BOOL(struct conf, slow_start, "off", .help = "warms up for 3 s"),
     SKEP_BOOL(struct conf, cold, "off", .help = "cannot warm up"),
     {0},
@@ -161,6 +163,8 @@ static void start(void *self, void *previous)
     s->watch = skep_watch_new(s->module, 0, 0, on_watch, s);
     if (!s->watch)
         subject_counts.refused++;
+    if (s->conf->reload_for_ever)
+        skep_request_reload(s->module);
     if (s->conf->serves)
         start_serving(s);
     if (s->conf->never_rest)
@@ -398,6 +402,11 @@ static void on_command(struct skep_command *command, void *self)
 {
     char json[128];
 
+    if (skep_str_eq(skep_command_word(command, 0), SKEP_STR("reload"))) {
+        skep_request_reload(((struct subject *)self)->module);
+        skep_command_answer(command, SKEP_STR("true"));
+        return;
+    }
     if (skep_str_eq(skep_command_word(command, 0), SKEP_STR("resolve"))) {
         resolve(self, command);
         return;

@@ -408,8 +408,11 @@ static void on_command(struct skep_command *c, void *self)
     else if (skep_str_eq(word, SKEP_STR("complete")))
         skep_command_answer(c,
                             skep_complete(f->token, NULL) ? SKEP_STR("true") : SKEP_STR("false"));
-    else
-        skep_command_fail(c, "show, put, get or complete");
+    else if (skep_str_eq(word, SKEP_STR("reload"))) {
+        skep_request_reload(f->module);
+        skep_command_answer(c, SKEP_STR("true"));
+    } else
+        skep_command_fail(c, "show, put, get, complete or reload");
 }
 
 SKEP_MODULE = {

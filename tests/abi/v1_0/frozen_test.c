@@ -210,6 +210,17 @@ static void on_will_and_on_deliver(void **state)
     skep_test_free(&t);
 }
 
+static void a_reload_on_request(void **state)
+{
+    struct skep_test *t = load("");
+
+    (void)state;
+    assert_string_equal(skep_test_command(t, "reload"), "true");
+    assert_string_equal(skep_test_command(t, "show"),
+                        "\"1 7 65536 1500 100 1 5 said 127.0.0.1:9100 s3cret 2 0 10 0::0 1\"");
+    skep_test_free(&t);
+}
+
 static void narrowed_to_one_stage(void **state)
 {
     struct skep_test *t = load("number 11;");
@@ -235,7 +246,7 @@ static void events_timers_logs_and_storage(void **state)
     assert_string_equal(skep_test_command(t, "put key value"), "true");
     assert_string_equal(skep_test_command(t, "get key"), "\"value\"");
     assert_memory_equal(skep_test_command(t, "get nothing"), "error: ", 7);
-    assert_string_equal(skep_test_command(t, ""), "error: show, put, get or complete");
+    assert_string_equal(skep_test_command(t, ""), "error: show, put, get, complete or reload");
     skep_test_free(&t);
 }
 
@@ -252,6 +263,7 @@ int main(void)
         cmocka_unit_test(on_subscribe),
         cmocka_unit_test(on_publish_and_on_message),
         cmocka_unit_test(on_will_and_on_deliver),
+        cmocka_unit_test(a_reload_on_request),
         cmocka_unit_test(narrowed_to_one_stage),
         cmocka_unit_test(events_timers_logs_and_storage),
     };

@@ -129,6 +129,10 @@ SKEP_EXPORT const char *skep_module_name(const struct skep_module *m);
  * events only; what is left out costs nothing. */
 SKEP_EXPORT void skep_module_narrow(struct skep_module *m, unsigned stages, uint64_t events);
 
+/* Asks for a reload of the configuration, as `skepctl reload` does: for a module that watches files
+ * its instance was built from.  Any thread; several requests at one time become one. */
+SKEP_EXPORT void skep_request_reload(struct skep_module *m);
+
 /* A directory for the module's own files, made when first asked for: DATA_DIR/modules/NAME.
  * Terminated; lives as long as m.  Main thread, or a job.  NULL: it could not be made. */
 SKEP_EXPORT const char *skep_module_directory(struct skep_module *m);
