@@ -143,6 +143,26 @@ story("a reload's rules hold for those who are there", "MQTT-3.3.5-2/3.1.1", fun
   c:expect_nothing()
 end)
 
+story.both("modules and clients know nothing of a mount point", "MQTT-3.3.2-1", function(t)
+  local b = t:own_broker(conf("publish secret/# deny\nsubscribe mine wait\nmessage in to/out\nwill secret/w deny")
+    .. [[
+
+listener mqtt { bind 127.0.0.1:${port}; mount_point tenant/; }
+listener whole { bind 127.0.0.1:${whole_port}; modules none; }]])
+  local inside, outside = b:join(), b:join { port = b.ports.whole_port }
+  outside:subscribe { { "#", 1 } }
+  inside:subscribe { { "mine", 1 }, { "to/#", 1 } }
+  local id = inside:take_id()
+  inside:send { "PUBLISH", topic = "secret/1", payload = "x", qos = 1, id = id }
+  inside:expect { "PUBACK", id = id, reason = inside.version == 5 and 0x87 or nil }
+  inside:publish { topic = "in", payload = "1", qos = 1 }
+  outside:receive { topic = "tenant/out", payload = "1" }
+  outside:publish { topic = "tenant/mine", payload = "2", qos = 1 }
+  outside:receive { topic = "tenant/mine" }
+  inside:receive { topic = "mine", payload = "2" }
+  outside:expect_nothing()
+end)
+
 -- -- Operators --
 
 story("explain asks the real modules and leaves no trace", "MQTT-3.1.4-2", function(t)

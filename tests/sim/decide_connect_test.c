@@ -237,6 +237,54 @@ static void a_word_goes_with_its_client_or_its_module(void **state)
     theatre_close(&t);
 }
 
+/* -- All clients -- */
+
+static bool note_client(const struct skep_client *c, void *ids)
+{
+    struct skep_str id = skep_client_id(c);
+    char *at = (char *)ids + strlen(ids);
+
+    sprintf(at, "%.*s%s ", (int)id.len, id.ptr, skep_client_is_connected(c) ? "" : "?");
+    return true;
+}
+
+static void modules_see_who_is_there(void **state)
+{
+    struct theatre t = theatre_open(CONNECT, true);
+    struct skep_module *m = t.oracle->module;
+    struct actor *a = connect_as(&t, "a", "allow"), *b = connect_as(&t, "b", "allow");
+    char ids[64] = "";
+    skep_clients(m, note_client, ids);
+    assert_true(strcmp(ids, "a b ") == 0 || strcmp(ids, "b a ") == 0);
+
+    const struct skep_client *who = skep_client_find(m, SKEP_STR("a"));
+    assert_non_null(who);
+    assert_true(skep_str_eq(skep_client_username(who), SKEP_STR("allow")));
+    assert_true(skep_str_eq(skep_client_listener(who), SKEP_STR("sim")));
+    assert_int_equal(skep_client_protocol(who), 5);
+    assert_null(skep_client_find(m, SKEP_STR("c")));
+
+    /* A connection is ended by its own description only. */
+    player_hang_up(a->p, true);
+    world_settle(t.world);
+    assert_false(skep_client_is_connected(who));
+    assert_null(skep_client_find(m, SKEP_STR("a")));
+    enter(&t, a, 1, &(struct player_options){.username = "allow", .expiry = 3600});
+    assert_int_equal(skep_kick_client(m, who, SKEP_RC_ADMINISTRATIVE, NULL), SKEP_E_NOT_FOUND);
+    ACT(&t, a);
+    assert_false(a->p->ended);
+    assert_int_equal(skep_kick(m, SKEP_STR("a"), SKEP_RC_SUCCESS, NULL), SKEP_E_INVALID);
+    assert_int_equal(skep_kick(m, SKEP_STR("a"), SKEP_RC_ADMINISTRATIVE, "enough"), 0);
+    ACT(&t, a, b);
+    assert_true(a->p->ended);
+    assert_int_equal(a->p->end_reason, 0x98);
+    assert_false(b->p->ended);
+    skep_client_unref(who);
+    actor_free(&a);
+    actor_free(&b);
+    theatre_close(&t);
+}
+
 /* -- The ring -- */
 
 static void note_entry(void *text, const struct ring_entry *e)
@@ -357,6 +405,7 @@ int main(void)
         cmocka_unit_test(quotas_hold),
         cmocka_unit_test(a_connection_may_have_an_end),
         cmocka_unit_test(a_word_goes_with_its_client_or_its_module),
+        cmocka_unit_test(modules_see_who_is_there),
         cmocka_unit_test(the_last_decisions_are_kept),
         cmocka_unit_test(ten_thousand_wait_and_others_go_on),
     };

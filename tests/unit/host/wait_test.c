@@ -4,9 +4,18 @@
 
 #include "core/identity.h"
 #include "host/decide.h"
+#include "host/refuse.h"
 #include "host_fixture.h"
 
 enum { MANY = 10000, RACES = 2000, THREADS = 4 };
+
+/* In the place of the broker's (host/refuse.c): the n-th thing from now is refused. */
+static unsigned refuse_at;
+
+bool host_refuses(void)
+{
+    return refuse_at > 0 && --refuse_at == 0;
+}
 
 /* One question, and what became of it.  Its loop's, but for what is atomic. */
 struct asker {
@@ -293,6 +302,50 @@ static void time_may_run_out(void **state)
     on_loop(&a, leave_here);
 }
 
+static void without_room_to_wait_it_is_an_error(void **state)
+{
+    struct asker a = {0};
+    refuse_at = 1;
+    on_loop(&a, ask_here);
+    assert_int_equal(atomic_load(&a.decided), 1);
+    assert_int_equal(a.verdict, SKEP_DENY);
+    assert_int_equal(atomic_load(&a.dropped), 1); /* as if the client had left at once */
+    assert_int_equal(a.token, 0);
+    assert_int_equal(atomic_load(&rig.module->pending), 0);
+    rig.module->on_error = SKEP_ALLOW;
+    refuse_at = 1;
+    on_loop(&a, ask_here);
+    assert_int_equal(a.verdict, SKEP_ALLOW);
+    on_loop(&a, leave_here);
+}
+
+static enum skep_verdict remembers(struct skep_request *r, void *self)
+{
+    refuse_at = 2;
+    char *first = skep_request_memory(r, 100), *second = skep_request_memory(r, 100);
+
+    if (!first || second || skep_request_memory(r, 64 * 1024 + 1))
+        return SKEP_DENY;
+    memset(first, 'x', 100);
+    for (unsigned i = 0; i < 1000; i++) { /* a megabyte for one request is all */
+        if (!skep_request_memory(r, 60000))
+            return i > 10 && i < 20 ? SKEP_ALLOW : SKEP_DENY;
+    }
+    return SKEP_DENY;
+}
+
+static void memory_has_an_end(void **state)
+{
+    static const struct skep_descriptor d = {
+        .size = sizeof d, .name = "waits", .on_publish = remembers};
+    struct asker a = {0};
+    rig.module->d = &d;
+    on_loop(&a, ask_here);
+    assert_int_equal(a.verdict, SKEP_ALLOW);
+    rig.module->d = &waits;
+    on_loop(&a, leave_here);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -301,6 +354,7 @@ int main(void)
         TEST(a_foreign_token_is_nothing),          TEST(the_client_may_have_left),
         TEST(many_may_answer_while_one_leaves),    TEST(thousands_may_wait_while_others_go_on),
         TEST(a_reload_leaves_what_waits_alone),    TEST(time_may_run_out),
+        TEST(without_room_to_wait_it_is_an_error), TEST(memory_has_an_end),
     };
     log_level_set(LOG_LEVEL_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
