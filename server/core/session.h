@@ -55,12 +55,12 @@ struct session {
     bool dirty; /* on some worker's list of sessions to flush */
     bool dead;
     bool will_written; /* the owner's: the store has a will of it */
+    bool began;        /* the owner's: it was told of, or is from before */
     uint32_t pins;     /* tasks under way, and holds (journal.c), that have a pointer */
 
     /* The owner's. */
     uint8_t version; /* of the last connection */
     bool attached;   /* guarded by the table's mutex */
-    bool began;      /* it was told of, or is from before */
     uint16_t id_len;
     _Atomic uint32_t expiry; /* seconds after the connection ends; EXPIRY_NEVER; others may look */
     uint32_t hash;           /* of the client id */

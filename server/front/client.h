@@ -120,11 +120,11 @@ struct client {
     bool reauth_asked : 1;    /* and it is the modules' turn */
     bool asking : 1;          /* `extra->asked` waits: nothing is read */
     bool said_goodbye : 1;    /* DISCONNECT came */
-    uint8_t end_reason;       /* why it ends, as far as MQTT has a word for it; 0: none */
     uint16_t keep_alive;      /* seconds, 0: off */
     uint16_t unacked;         /* QoS 1 PUBLISHes since acknowledgements last went out */
     _Atomic uint16_t pending; /* tasks under way that will come back to this client */
     _Atomic uint8_t kicked;   /* reason; 0: not */
+    uint8_t end_reason;       /* why it ends, as far as MQTT has a word for it; 0: none */
     struct link link;
     struct conn *conn;
     struct session *session; /* ours while LIVE */
