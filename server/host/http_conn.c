@@ -275,6 +275,17 @@ static size_t take_body(struct http_conn *c, struct str bytes)
 
 /* -- What net tells -- */
 
+void http_conn_list(struct http_conn *c)
+{
+    struct skep_http_server *s = c->server;
+
+    c->next = s->conns;
+    c->link = &s->conns;
+    if (c->next)
+        c->next->link = &c->next;
+    s->conns = c;
+}
+
 static void *on_up(struct conn *conn, void *host)
 {
     struct host *h = host;
@@ -288,11 +299,7 @@ static void *on_up(struct conn *conn, void *host)
     c->conn = conn;
     c->idle_ms = s->idle_ms;
     c->deadline.fn = on_deadline;
-    c->next = s->conns;
-    c->link = &s->conns;
-    if (c->next)
-        c->next->link = &c->next;
-    s->conns = c;
+    http_conn_list(c);
     wait_for_request(c);
     return c;
 }

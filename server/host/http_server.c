@@ -76,11 +76,30 @@ static void server_list(struct skep_http_server *s)
     h->servers = s;
 }
 
-/* Its socket has a new owner: what it has begun it may finish. */
-static void retire(struct skep_http_server *s)
+/* Clients do not notice: the next request of each connection is the new server's; what the old one
+ * is answering it may finish. */
+static void take_connections(struct skep_http_server *s, struct skep_http_server *old)
 {
-    listener_close(&s->listener);
-    http_conns_retire(s);
+    while (old->conns) {
+        struct http_conn *c = old->conns;
+        old->conns = c->next;
+        if (c->next)
+            c->next->link = &old->conns;
+        c->server = s;
+        c->idle_ms = s->idle_ms;
+        http_conn_list(c);
+    }
+}
+
+/* From plain to TLS or back nobody is taken along: what is idle ends, what is being answered ends
+ * behind it. */
+static void succeed(struct skep_http_server *s, struct skep_http_server *old)
+{
+    listener_close(&old->listener);
+    if (s->tls == old->tls)
+        take_connections(s, old);
+    else
+        http_conns_retire(old);
 }
 
 static void server_free(struct skep_http_server *s)
@@ -116,6 +135,7 @@ struct skep_http_server *skep_http_serve(struct skep_module *m,
     struct skep_http_server *s = xcalloc(1, sizeof *s);
     struct skep_http_server *old = predecessor(m, l.address);
     s->module = m;
+    s->tls = l.certificate != NULL;
     s->max_body = l.max_body ? l.max_body : HTTP_SERVER_BODY;
     s->idle_ms = l.idle_timeout_ms ? l.idle_timeout_ms : HTTP_SERVER_IDLE_MS;
     if (open_listener(s, &l, old ? old->listener : NULL, why, why_size) < 0) {
@@ -126,7 +146,7 @@ struct skep_http_server *skep_http_serve(struct skep_module *m,
     s->address = str_dup(str_of(listener_address(s->listener)));
     server_list(s);
     if (old)
-        retire(old);
+        succeed(s, old);
     return s;
 }
 
@@ -149,7 +169,7 @@ struct skep_http_server *http_server_of(struct host *h, const struct listener *l
 static void end_connection(struct http_conn *c)
 {
     c->last = true;
-    if (c->state == HTTP_ANSWERING)
+    if (c->state == HTTP_ANSWERING && c->exchange)
         http_exchange_plain(c->exchange, 503, "the server is closing");
     else if (!conn_dying(c->conn))
         conn_kill_later(c->conn, CONN_KILLED, HTTP_SERVER_LINGER_MS);

@@ -41,6 +41,7 @@ struct skep_http_server {
     struct http_route *routes;
     struct http_conn *conns;
     uint32_t max_body, idle_ms;
+    bool tls;
 };
 
 enum http_conn_state { HTTP_HEAD, HTTP_BODY, HTTP_ANSWERING, HTTP_SENDING };
@@ -77,6 +78,8 @@ struct skep_http_exchange {
 
 /* http_conn.c */
 extern const struct conn_handler http_conn_handler;
+/* Puts it into its server's list. */
+void http_conn_list(struct http_conn *c);
 /* No request is waited for any more: what is idle ends, what is being answered ends behind it. */
 void http_conns_retire(struct skep_http_server *s);
 /* Sends an answer; the exchange is not the connection's any more. */

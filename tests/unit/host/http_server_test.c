@@ -99,6 +99,7 @@ static void big(struct skep_http_exchange *x, void *arg)
 struct opening {
     struct skep_module *module;
     struct skep_http_listen listen;
+    const char *tag; /* NULL: the module's name */
     struct skep_http_server *server;
     char why[300];
 };
@@ -123,7 +124,7 @@ static void open_server(void *arg)
     o->listen.size = sizeof o->listen;
     o->server = skep_http_serve(o->module, &o->listen, o->why, sizeof o->why);
     if (o->server)
-        add_routes(o->server, o->module->name);
+        add_routes(o->server, o->tag ? o->tag : o->module->name);
 }
 
 static void close_server(void *arg)
@@ -599,9 +600,18 @@ static void close_inside(struct skep_http_exchange *x, void *arg)
     asked++;
 }
 
+static void answer_and_close(struct skep_http_exchange *x, void *arg)
+{
+    skep_http_answer(x, 200, NULL, skep_str("last"));
+    skep_http_server_close(server);
+    server = NULL;
+    asked++;
+}
+
 static void add_closing_route(void *arg)
 {
     skep_http_route(server, "GET", "/close", close_inside, NULL);
+    skep_http_route(server, "GET", "/last", answer_and_close, NULL);
 }
 
 static void a_request_may_close_its_server(void **state)
@@ -612,6 +622,19 @@ static void a_request_may_close_its_server(void **state)
     assert_has(hear(fd), "503");
     assert_true(ended(fd));
     WAIT_UNTIL(asked == 1); /* the second request was not */
+    close(fd);
+}
+
+/* The connection is ending already, in that very turn, when its server is closed. */
+static void a_last_answer_may_close_the_server(void **state)
+{
+    on_management(add_closing_route, NULL);
+    int fd = dial();
+    say(fd, "GET /last HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
+    const char *a = hear(fd);
+    assert_has(a, "last");
+    assert_true(ended(fd));
+    WAIT_UNTIL(asked == 1);
     close(fd);
 }
 
@@ -666,25 +689,37 @@ static void a_new_instance_takes_the_address_over(void **state)
     on_management(open_server, &stranger);
     assert_null(stranger.server); /* another module has no right to it, ... */
 
-    struct opening o = {.module = next, .listen = {.address = address}};
+    struct opening o = {.module = next, .listen = {.address = address}, .tag = "next"};
     on_management(open_server, &o);
     assert_non_null(o.server);
     assert_string_equal(skep_http_server_address(o.server), address);
-    assert_true(ended(idle));
+    say(idle, GET("/echo")); /* clients are not dropped */
+    assert_has(hear(idle), "next|GET");
     on_management(answer_parked, (void *)1); /* what was begun is finished */
     assert_has(hear(busy), "later");
-    assert_true(ended(busy));
     on_management(close_server, old);
-    unsigned before = asked;
-    assert_has(once(GET("/echo")), "rig|GET");
-    assert_int_equal(asked, before + 1);
+    say(busy, GET("/echo"));
+    assert_has(hear(busy), "next|GET");
+    assert_has(once(GET("/echo")), "next|GET");
 
     atomic_store(&next->going, true); /* ... but when its owner goes */
     on_management(open_server, &stranger);
     assert_non_null(stranger.server);
     assert_has(once(GET("/echo")), "other|GET");
     on_management(close_server, o.server);
-    assert_has(once(GET("/echo")), "other|GET");
+    say(idle, GET("/echo"));
+    assert_has(hear(idle), "other|GET");
+    struct opening secret = {
+        .module = other,
+        .listen = {.address = address,
+                   .certificate = server_id.cert_path,
+                   .key = server_id.key_path},
+    };
+    atomic_store(&other->stopped, true);
+    on_management(open_server, &secret);
+    assert_non_null(secret.server);
+    assert_true(ended(idle)); /* from plain to TLS nobody is taken along */
+    on_management(close_server, secret.server);
     on_management(close_server, stranger.server);
     services_forget(next);
     services_forget(other);
@@ -802,6 +837,7 @@ int main(void)
         TEST(a_forgotten_server_is_closed),
         TEST(the_broker_may_end_in_the_middle),
         TEST(a_request_may_close_its_server),
+        TEST(a_last_answer_may_close_the_server),
         TEST(an_address_that_does_not_work_is_told),
         TEST(a_new_instance_takes_the_address_over),
         TEST(a_unix_socket_serves_too),
