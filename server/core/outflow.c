@@ -9,6 +9,7 @@
 #include "core/broker.h"
 #include "core/event.h"
 #include "core/session.h"
+#include "core/share.h"
 #include "core/spill.h"
 #include "mqtt/encode.h"
 
@@ -324,6 +325,18 @@ static void discard(struct worker *w, struct session *s, struct entry *e, unsign
     e->state = ENTRY_DONE;
 }
 
+/* It may not have it (any more).  What came through a shared group goes to another member. */
+static void not_for(struct worker *w, struct session *s, struct entry *e)
+{
+    if (e->share) {
+        message_ref(e->message, 1);
+        share_orphan(w, s, e);
+    } else {
+        DROPPED(w, s, e->message, e->qos, not_authorized);
+    }
+    discard(w, s, e, RECORD_DROPPED);
+}
+
 static void send_waiting(struct gather *g, struct session *s, struct entry *e, uint16_t id)
 {
     /* Once sent, a message does not expire any more [MQTT-4.3.3-7]; at QoS 2 not even if the
@@ -337,8 +350,7 @@ static void send_waiting(struct gather *g, struct session *s, struct entry *e, u
         DROPPED(g->w, s, e->message, e->qos, outside_mount);
         discard(g->w, s, e, RECORD_DROPPED);
     } else if (first && !broker_may_receive(g->w, s, e->message, e->qos, e->retain)) {
-        DROPPED(g->w, s, e->message, e->qos, not_authorized);
-        discard(g->w, s, e, RECORD_DROPPED);
+        not_for(g->w, s, e);
     } else if (!gather_publish(g, e, id)) {
         DROPPED(g->w, s, e->message, e->qos, too_large);
         discard(g->w, s, e, RECORD_DROPPED);

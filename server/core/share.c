@@ -428,3 +428,31 @@ bool share_redeliver(struct worker *w, struct session *leaving, const struct ent
         message_unref(e->message);
     return moved;
 }
+
+/* -- Rights that were lost while it waited -- */
+
+struct orphan {
+    struct session *from; /* not freed before the turn is over */
+    struct entry entry;
+};
+
+void share_orphan(struct worker *w, struct session *from, const struct entry *e)
+{
+    if (w->orphan_count == w->orphan_cap) {
+        w->orphan_cap = w->orphan_cap ? w->orphan_cap * 2 : 16;
+        w->orphans = xrealloc(w->orphans, w->orphan_cap * sizeof *w->orphans);
+    }
+    w->orphans[w->orphan_count++] = (struct orphan){from, *e};
+}
+
+void share_orphans(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->orphan_count; i++) {
+        const struct orphan *o = &w->orphans[i];
+        if (share_redeliver(w, o->from, &o->entry))
+            continue;
+        DROPPED_UNLOCKED(w, o->from, o->entry.message, o->entry.qos, not_authorized);
+        message_unref(o->entry.message);
+    }
+    w->orphan_count = 0;
+}

@@ -40,6 +40,13 @@ struct str share_filter(const struct share_group *group);
 enum delivery share_deliver(struct worker *w, struct share_group *group, struct message *m,
                             const struct publication *p);
 
+/* A member was given it, and may not have it any more now that it is to be sent: another one gets
+ * it at the end of the turn.  The message's reference and its place in the ledger go along.  The
+ * session's lock is held. */
+void share_orphan(struct worker *w, struct session *from, const struct entry *entry);
+/* Hands out what became so in this turn; marks sessions as dirty. */
+void share_orphans(struct worker *w);
+
 /* A member's session ends with this entry unfinished: another member gets it.  Takes over
  * the entry's reference and its place in the ledger if true. */
 bool share_redeliver(struct worker *w, struct session *leaving, const struct entry *entry);

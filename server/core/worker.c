@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/broker.h"
 #include "core/session.h"
+#include "core/share.h"
 
 enum { CACHE_ENTRIES = 4096 };
 
@@ -32,6 +33,7 @@ void worker_free(struct worker **w)
         ASSERT(!(*w)->remote[i]);
     free((*w)->remote);
     free((*w)->dirty);
+    free((*w)->orphans);
     free((*w)->hits);
     free((*w)->hit_table);
     free((*w)->ids);
@@ -75,13 +77,22 @@ void worker_flush_batch(struct worker *w, struct flush_batch *batch)
     free(batch);
 }
 
-void worker_turn_end(struct worker *w)
+static void flush_dirty(struct worker *w)
 {
     journal_submit(w);
     /* A flush may make no session dirty, so the list does not grow meanwhile. */
     for (uint32_t i = 0; i < w->dirty_count; i++)
         session_flush(w, w->dirty[i], STR_NONE);
     w->dirty_count = 0;
+}
+
+void worker_turn_end(struct worker *w)
+{
+    flush_dirty(w);
+    while (w->orphan_count > 0) {
+        share_orphans(w);
+        flush_dirty(w);
+    }
     w->remote_dirty = 0;
     for (unsigned i = 0; i < w->remote_top; i++) {
         struct flush_batch *batch = w->remote[i];

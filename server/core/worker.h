@@ -67,6 +67,8 @@ struct worker {
 
     struct session **dirty; /* sessions to flush at the end of the turn */
     uint32_t dirty_count, dirty_cap;
+    struct orphan *orphans; /* see share_orphan() */
+    uint32_t orphan_count, orphan_cap;
     uint32_t remote_dirty;       /* of those, how many another worker owns */
     struct flush_batch **remote; /* per worker: sessions it shall flush */
     unsigned remote_top;         /* workers below this may have a batch */
@@ -100,8 +102,8 @@ static inline void worker_turn_over(struct worker *w)
 {
     w->turn_open = false;
 }
-/* End of a turn, or of a part of it: hands over its records, then flushes every session made dirty by this
- * worker. */
+/* End of a turn, or of a part of it: hands over its records, then flushes every session made dirty
+ * by this worker. */
 void worker_turn_end(struct worker *w);
 
 #define COUNT(w, name)      ledger_add(&(w)->ledger.name, 1)

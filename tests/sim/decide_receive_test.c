@@ -317,6 +317,52 @@ static void a_member_without_the_right_swallows_nothing(void **state) /* S3 */
     fake_module_free(&m);
 }
 
+/* It was chosen while it had the right, and lost that before it came for the message. */
+static void who_lost_the_right_passes_it_on(void **state) /* S3 */
+{
+    static const struct skep_descriptor d = {
+        .size = sizeof d, .name = "bars", .on_deliver = bars_one};
+    for (unsigned qos = 1; qos < 3; qos++) {
+        struct skep_module *m = fake_module_new("bars", &d, NULL, WORLD_LOOPS);
+        struct scene s = scene_open(0, 5);
+        struct actor *other = actor_new(&s.t, "other", 5);
+
+        world_modules(s.t.world, &m, 1, true);
+        barred = "nobody";
+        subscribe(&s, "$share/g/a", qos);
+        player_hang_up(s.to->p, false);
+        world_settle(s.t.world);
+        player_publish(s.from->p, "a", "1", qos, false);
+        player_publish(s.from->p, "a", "2", qos, false);
+        ACT(&s.t, s.from);
+        enter(&s.t, other, 2, &lasting);
+        player_subscribe(other->p, "$share/g/a", qos);
+        ACT(&s.t, other);
+        barred = "to";
+        enter(&s.t, s.to, 0, &lasting);
+        ACT(&s.t, s.to, other);
+        assert_string_equal(s.to->inbox, "");
+        assert_string_equal(other->inbox, qos == 1 ? "a=1/1 a=2/1 " : "a=1/2 a=2/2 ");
+        ASSERT_LEDGER(&s.t, dropped_not_authorized, 0);
+
+        /* With nobody left to take it, it is dropped and counted. */
+        player_unsubscribe(other->p, "$share/g/a");
+        barred = "nobody";
+        player_hang_up(s.to->p, false);
+        ACT(&s.t, other);
+        player_publish(s.from->p, "a", "3", qos, false);
+        ACT(&s.t, s.from);
+        barred = "to";
+        enter(&s.t, s.to, 0, &lasting);
+        ACT(&s.t, s.to, other);
+        assert_string_equal(s.to->inbox, "");
+        ASSERT_LEDGER(&s.t, dropped_not_authorized, 1);
+        actor_free(&other);
+        scene_close(&s);
+        fake_module_free(&m);
+    }
+}
+
 /* -- Wills -- */
 
 static struct player_options with_will(uint32_t delay)
@@ -505,6 +551,7 @@ int main(void)
         cmocka_unit_test(the_default_is_for_access_lists),
         cmocka_unit_test(verdicts_about_deliveries_are_remembered),
         cmocka_unit_test(a_member_without_the_right_swallows_nothing),
+        cmocka_unit_test(who_lost_the_right_passes_it_on),
         cmocka_unit_test(a_will_is_asked_about_with_connect),
         cmocka_unit_test(without_on_will_on_publish_is_asked),
         cmocka_unit_test(and_again_when_it_is_sent),
