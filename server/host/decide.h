@@ -53,17 +53,18 @@ struct host_client {
     bool dry;       /* no connection: `skepctl explain` asks */
     bool has_rules; /* of its own: see identity_facts.rules */
     uint16_t slot_count;
+    /* What every message looks at comes first: one cache line. */
     struct host_place *place;
     struct chain_slot *chain;
+    struct verdicts *verdicts; /* remembered ones of publish, NULL: none */
+    uint64_t *quotas;        /* HOST_QUOTAS of them, NULL: none; UINT64_MAX: that one is not set */
+    struct skep_client *who; /* a reference; NULL until somebody asks, and during CONNECT */
     const struct host_client_ops *ops;
     void *owner;
-    struct skep_client *who;       /* a reference; NULL until somebody asks, and during CONNECT */
     struct connecting *connecting; /* CONNECT or re-authentication under way (host/connecting.h) */
     struct skep_request *waiting;
-    struct client_slot *slots; /* by the instances' slot numbers */
-    struct verdicts *verdicts; /* remembered ones of publish, NULL: none */
-    uint64_t *quotas;   /* HOST_QUOTAS of them, NULL: none; UINT64_MAX: that one is not set */
-    uint64_t expiry_ms; /* wall clock; 0: never */
+    struct client_slot *slots;        /* by the instances' slot numbers */
+    uint64_t expiry_ms;               /* wall clock; 0: never */
     struct host_client *next, **link; /* the place's list */
 };
 

@@ -1,6 +1,7 @@
 #include "host/note.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -10,7 +11,7 @@
 #include "host/ring.h"
 #include "net/loop.h"
 
-static const char *const hooks[] = {
+const char *const hook_names[] = {
     [SKEP_STAGE_CONNECT] = "on_connect",     [SKEP_STAGE_AUTH] = "on_auth",
     [SKEP_STAGE_SUBSCRIBE] = "on_subscribe", [SKEP_STAGE_PUBLISH] = "on_publish",
     [SKEP_STAGE_WILL] = "on_will",           [SKEP_STAGE_DELIVER] = "on_deliver",
@@ -23,14 +24,9 @@ static const char *const verdicts[] = {
     [SKEP_DROP] = "drop",
 };
 
-const char *stage_hook_name(unsigned stage)
-{
-    return stage < ARRAY_LEN(hooks) ? hooks[stage] : "hook";
-}
-
 const char *stage_name(unsigned stage)
 {
-    return stage_hook_name(stage) + (stage < ARRAY_LEN(hooks) ? 3 : 0);
+    return stage < SKEP_STAGES ? hook_names[stage] + strlen("on_") : "?";
 }
 
 const char *verdict_name(unsigned verdict)

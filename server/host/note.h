@@ -5,7 +5,11 @@
 #include "host/request.h"
 
 /* "on_connect", ...; "connect", ...; "allow", ... */
-const char *stage_hook_name(unsigned stage);
+extern const char *const hook_names[];
+static inline const char *stage_hook_name(unsigned stage)
+{
+    return hook_names[stage];
+}
 const char *stage_name(unsigned stage);
 const char *verdict_name(unsigned verdict);
 
