@@ -9,7 +9,9 @@
  *   bridge.c   messages out, life
  *   queue.c    the consumers
  *   backlog.c  what live messages go by
- *   remote.c   one connection: addresses, tries, timers
+ *   remote.c   one connection: states, deadlines, the line
+ *   dial.c     its addresses
+ *   talk.c     what its engine tells
  *   inward.c   messages in
  *   notes.c    what is written down in the module's storage
  *   status.c   commands, metrics, the status topic */
@@ -152,6 +154,16 @@ bool backlog_take(struct bridge *b, const struct skep_message *message, struct i
 void backlog_topic(const struct bridge *b, struct skep_str rest, struct buf *out);
 /* Topic and retain flag are again what they were before. */
 void backlog_restore(const struct bridge *b, struct skep_message *m);
+
+/* -- dial.c -- */
+/* Tries the next address at once, or after a pause if all have been tried. */
+void dial_next(struct remote *r);
+void dial_now(struct remote *r);
+/* Tries in so many milliseconds. */
+void dial_wait(struct remote *r, uint64_t ms);
+
+/* -- talk.c -- */
+extern const struct engine_calls remote_engine_calls;
 
 /* -- inward.c -- */
 enum handing inward_message(void *remote, const struct wire_packet *p, struct incoming *in);

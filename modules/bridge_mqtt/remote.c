@@ -1,23 +1,18 @@
-/* One connection to the remote broker: addresses, tries, deadlines.
+/* One connection to the remote broker: its states, deadlines, and what goes over the line.
  *
  *     STOPPED -> WAITING -> RESOLVING -> CONNECTING -> UP
  *                   ^            |            |         |
  *                   +------------+------------+---------+
- *
- * A round tries every address of the configuration, and of each name every address it has, without
- * a pause; then it waits.  A new round begins with the first. */
+ */
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include "bridge.h"
 
 static void on_timer(void *arg);
 static void on_pace(void *arg);
 static const struct line_calls line_calls;
-static const struct engine_calls engine_calls;
 
 /* -- Life -- */
 
@@ -88,7 +83,7 @@ struct remote *remote_new(struct bridge *b, unsigned index)
     r->refs = 1;
     r->client_id = client_id(b, index);
     configure(r);
-    engine_init(&r->engine, &r->engine_conf, &engine_calls, r);
+    engine_init(&r->engine, &r->engine_conf, &remote_engine_calls, r);
     line_init(&r->line, &line_calls, r);
     backoff_init(&r->backoff, b->conf->reconnect_min, b->conf->reconnect_max, seed);
     r->timer = skep_timer_new(b->m, on_timer, r);
@@ -200,30 +195,6 @@ static void on_pace(void *arg)
 
 /* -- Trying -- */
 
-static void try_address(struct remote *r);
-
-static void wait_for(struct remote *r, uint64_t ms)
-{
-    r->state = REMOTE_WAITING;
-    skep_timer_set(r->timer, ms);
-}
-
-/* The next address at once, or a pause before the first. */
-static void next_try(struct remote *r)
-{
-    if (r->resolved_next < r->resolved_count) {
-        wait_for(r, 0);
-        return;
-    }
-    r->resolved_count = r->resolved_next = 0;
-    if (++r->address < r->bridge->conf->address.count) {
-        wait_for(r, 0);
-        return;
-    }
-    r->address = 0;
-    wait_for(r, backoff_next(&r->backoff));
-}
-
 /* Once for each outage, and again when there is another reason. */
 static void say(struct remote *r, bool was_up, const char *why)
 {
@@ -249,7 +220,7 @@ void remote_fail(struct remote *r, const char *why)
         r->plain_level = true; /* again, as any client */
         end(r);
         r->resolved_next = r->resolved_next ? r->resolved_next - 1 : 0;
-        wait_for(r, 0);
+        dial_wait(r, 0);
         return;
     }
     say(r, was_up, text);
@@ -260,7 +231,7 @@ void remote_fail(struct remote *r, const char *why)
         r->address = r->bridge->conf->address.count - 1; /* this round is over */
         r->resolved_next = r->resolved_count;
     }
-    next_try(r);
+    dial_next(r);
     status_update(r->bridge, text);
     if (was_up)
         bridge_changed(r->bridge);
@@ -268,103 +239,12 @@ void remote_fail(struct remote *r, const char *why)
         bridge_tick(r->bridge);
 }
 
-static void open_line(struct remote *r)
-{
-    const struct connection_conf *c = r->bridge->conf;
-    size_t i = r->resolved_next++;
-    struct line_conf conf = {.tls = r->bridge->tls,
-                             .name = c->tls.server_name ? c->tls.server_name : r->host,
-                             .path = c->websocket,
-                             .verify = c->tls.verify};
-
-    r->state = REMOTE_CONNECTING;
-    skep_timer_set(r->timer, c->connect_timeout);
-    if (line_open(&r->line, r->bridge->m, &conf, skep_bytes(r->resolved[i], r->resolved_len[i])))
-        remote_fail(r, r->line.why);
-}
-
-struct lookup {
-    struct remote *r;
-    uint64_t generation;
-};
-
-static void on_resolved(void *arg, const struct skep_str *addresses, size_t count,
-                        const char *error)
-{
-    struct lookup *lookup = arg;
-    struct remote *r = lookup->r;
-    bool mine = r->generation == lookup->generation && r->state == REMOTE_RESOLVING;
-
-    free(lookup);
-    if (mine && count == 0) {
-        r->resolved_count = r->resolved_next = 0;
-        remote_fail(r, error ? error : "the name has no address");
-    } else if (mine) {
-        r->resolved_count = count < BRIDGE_ADDRESSES ? count : BRIDGE_ADDRESSES;
-        r->resolved_next = 0;
-        for (size_t i = 0; i < r->resolved_count; i++) {
-            r->resolved_len[i] =
-                addresses[i].len < sizeof r->resolved[i] ? addresses[i].len : sizeof r->resolved[i];
-            memcpy(r->resolved[i], addresses[i].ptr, r->resolved_len[i]);
-        }
-        open_line(r);
-    }
-    remote_unref(r);
-}
-
-static void use_unix(struct remote *r, const char *path)
-{
-    struct sockaddr_un *to = (void *)r->resolved[0];
-
-    *to = (struct sockaddr_un){.sun_family = AF_UNIX};
-    snprintf(to->sun_path, sizeof to->sun_path, "%s", path);
-    r->resolved_len[0] = sizeof *to;
-    r->resolved_count = 1;
-    r->resolved_next = 0;
-    open_line(r);
-}
-
-static void resolve(struct remote *r, const char *address)
-{
-    struct lookup *lookup = bridge_alloc(sizeof *lookup);
-
-    *lookup = (struct lookup){r, r->generation};
-    r->state = REMOTE_RESOLVING;
-    skep_timer_set(r->timer, r->bridge->conf->connect_timeout);
-    r->refs++;
-    if (skep_resolve(r->bridge->m, address, on_resolved, lookup) == 0)
-        return;
-    free(lookup);
-    r->refs--;
-    remote_fail(r, "its name cannot be looked up now");
-}
-
-static void try_address(struct remote *r)
-{
-    const struct connection_conf *c = r->bridge->conf;
-    char host[256];
-
-    if (r->resolved_next < r->resolved_count) {
-        open_line(r);
-        return;
-    }
-    char *address = conf_address(c, c->address.items[r->address]);
-    conf_host(address, host, sizeof host);
-    free(r->host);
-    r->host = bridge_strdup(skep_str(strncmp(address, "unix:", 5) ? host : "localhost"));
-    if (strncmp(address, "unix:", 5) == 0)
-        use_unix(r, address + 5);
-    else
-        resolve(r, address);
-    free(address);
-}
-
 static void on_timer(void *arg)
 {
     struct remote *r = arg;
 
     if (r->state == REMOTE_WAITING) {
-        try_address(r);
+        dial_now(r);
     } else if (r->state == REMOTE_UP) {
         skep_timer_set(r->timer, BRIDGE_TICK_MS);
         if (engine_tick(&r->engine, skep_now_ms())) {
@@ -386,7 +266,7 @@ void remote_start(struct remote *r)
     if (r->state != REMOTE_STOPPED)
         return;
     r->address = r->resolved_count = r->resolved_next = 0;
-    wait_for(r, 0);
+    dial_wait(r, 0);
 }
 
 void remote_stop(struct remote *r)
@@ -460,79 +340,3 @@ static void line_room(void *arg)
 }
 
 static const struct line_calls line_calls = {line_is_up, line_data, line_down, line_room};
-
-/* -- What the engine tells -- */
-
-static void engine_is_up(void *arg, bool session)
-{
-    struct remote *r = arg;
-
-    if (!session)
-        inward_begin(r);
-    notes_subscriptions(r, session);
-}
-
-static void engine_is_live(void *arg)
-{
-    struct remote *r = arg;
-    struct bridge *b = r->bridge;
-    uint64_t share = bridge_backlog(b) / b->count;
-
-    r->state = REMOTE_UP;
-    r->up_since_ms = skep_now_ms();
-    skep_timer_set(r->timer, BRIDGE_TICK_MS);
-    notes_subscribed(r);
-    engine_pace(&r->engine, (double)b->conf->backlog_rate / b->count,
-                b->conf->live_first ? 0 : share, skep_now_ms());
-    skep_log(b->m, SKEP_LOG_INFO, "%s: connected to %s as %s", b->conf->block.label,
-             b->conf->address.items[r->address], r->client_id);
-    if (r->ever_up)
-        skep_counter_add(b->meters.reconnects, 1);
-    r->ever_up = true;
-    bridge_changed(b);
-    remote_flush_soon(r);
-}
-
-static void engine_refused(void *arg, struct skep_str filter, unsigned reason)
-{
-    struct remote *r = arg;
-
-    skep_log(r->bridge->m, SKEP_LOG_WARN,
-             "%s: the remote broker refuses a subscription to %.*s: %s",
-             r->bridge->conf->block.label, (int)filter.len, filter.ptr,
-             wire_reason_text(r->engine_conf.connect.version, WIRE_SUBACK, reason));
-}
-
-static void engine_left(void *arg, const struct item *item, enum outcome outcome, unsigned reason)
-{
-    struct remote *r = arg;
-    struct bridge *b = r->bridge;
-    const struct meters *m = &b->meters;
-
-    if (outcome == OUTCOME_DONE) {
-        skep_counter_add(m->out_messages, 1);
-        skep_counter_add(m->out_bytes, item->m.payload.len);
-    } else {
-        skep_counter_add(outcome == OUTCOME_REFUSED     ? m->dropped_refused
-                         : outcome == OUTCOME_EXPIRED   ? m->dropped_expired
-                         : outcome == OUTCOME_TOO_LARGE ? m->dropped_large
-                                                        : m->dropped_overflow,
-                         1);
-    }
-    if (outcome == OUTCOME_REFUSED)
-        skep_log(b->m, SKEP_LOG_WARN, "%s: the remote broker refuses a message to %.*s: %s",
-                 b->conf->block.label, (int)item->m.topic.len, item->m.topic.ptr,
-                 wire_reason_text(WIRE_5, WIRE_PUBACK, reason));
-    bridge_ack(b, item->id);
-}
-
-static const struct engine_calls engine_calls = {
-    .up = engine_is_up,
-    .live = engine_is_live,
-    .refused = engine_refused,
-    .message = inward_message,
-    .forget = inward_forget,
-    .note = notes_note,
-    .clear = notes_clear,
-    .left = engine_left,
-};
