@@ -28,7 +28,8 @@
  *
  * The chain: modules are asked in the order of their `load` lines.  SKEP_NEXT passes the question
  * on; ALLOW, DENY and ERROR end it.  At the end of the chain a CONNECT is refused (unless the
- * listener takes anonymous clients); publish and subscribe follow `acl_default`. */
+ * listener takes anonymous clients); publish and subscribe follow `acl_default`, and so
+ * do deliveries where a module with on_deliver also decides about one of these. */
 #ifndef SKEP_MODULE_H
 #define SKEP_MODULE_H
 
