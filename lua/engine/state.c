@@ -107,8 +107,7 @@ static bool load_script(struct state *s, struct script *script, struct skep_repo
     s->loading = NULL;
     if (status != LUA_OK) {
         const char *text = lua_tostring(L, -1);
-        skep_report(report, &script->place, "the scripts in force go on", "%s",
-                    text ? text : "the script failed");
+        skep_report(report, &script->place, NULL, "%s", text ? text : "the script failed");
     }
     lua_settop(L, 0);
     return status == LUA_OK;
@@ -127,9 +126,8 @@ static bool selftest(struct state *s, struct skep_report *report)
         if (outcome != CALL_DONE) {
             char text[512];
             script_last_error(h->script, text, sizeof text);
-            skep_report(report, &h->script->place, "the scripts in force go on",
-                        "%s: the selftest failed: %s", h->script->path,
-                        outcome == CALL_WAITS ? "it may not wait" : text);
+            skep_report(report, &h->script->place, NULL, "%s: the selftest failed: %s",
+                        h->script->path, outcome == CALL_WAITS ? "it may not wait" : text);
             good = false;
         }
         call_end(c);
