@@ -4,8 +4,9 @@
  *     rule subscribe FILTER VERDICT;  the filter itself, # for any
  *     rule publish|will|deliver|message FILTER VERDICT;
  *
- * Verdicts: allow, deny, next, error, drop; wait (200 ms, then allow), never (no answer); qos0,
- * qos1 (subscribe: at most that); end (connect: for a second); to/TOPIC (message). */
+ * Verdicts: allow, deny, next, error, drop; wait (200 ms, then allow), long (2 s), never (no
+ * answer); qos0, qos1 (subscribe: at most that); end (connect: for a second); to/TOPIC (message).
+ */
 #include <skep/loop.h>
 #include <skep/module.h>
 
@@ -41,6 +42,8 @@ static enum skep_verdict say(struct skep_request *r, const char *word)
         return skep_drop(r, "the judge drops it");
     if (strcmp(word, "wait") == 0)
         return skep_wait_ms(r, 200, waited);
+    if (strcmp(word, "long") == 0)
+        return skep_wait_ms(r, 2000, waited);
     if (strcmp(word, "never") == 0)
         return skep_wait_token(r, &token, NULL, waited);
     if (strncmp(word, "qos", 3) == 0)

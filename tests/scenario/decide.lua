@@ -163,6 +163,28 @@ listener whole { bind 127.0.0.1:${whole_port}; modules none; }]])
   outside:expect_nothing()
 end)
 
+story("an instance that is replaced while it thinks answers all the same", "MQTT-4.6.0-2", function(t)
+  local b = t:own_broker(conf "publish slow long\npublish never never")
+  local c, stuck = b:join(), b:join { id = "stuck" }
+  c:subscribe { { "#", 1 } }
+  stuck:send { "PUBLISH", topic = "never", payload = "x", qos = 1, id = 7 }
+  local id = c:take_id()
+  c:send { "PUBLISH", topic = "slow", payload = "x", qos = 1, id = id }
+  repeat
+    local info = ask(b, [[{"cmd":"module","do":"info","name":"judge"}]])
+  until info.module.pending == 2
+  b:reload(conf "publish slow deny")
+  b:wait_output "configuration reloaded"
+  c:expect { "PUBACK", id = id, reason = 0 }
+  c:receive { topic = "slow", payload = "x" }
+  id = c:take_id()
+  c:send { "PUBLISH", topic = "slow", payload = "y", qos = 1, id = id }
+  c:expect { "PUBACK", id = id, reason = 0x87 }
+  stuck:close() -- and who leaves keeps nothing of the old one
+  b:stop()
+  t:check(not b.output:find "still held", b.output)
+end)
+
 -- -- Operators --
 
 story("explain asks the real modules and leaves no trace", "MQTT-3.1.4-2", function(t)
