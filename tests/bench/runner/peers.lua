@@ -88,6 +88,28 @@ local function access_list(count)
   end
 end
 
+local lua_so = bin .. "/../modules/lua.so"
+
+-- All example scripts, none of which handles the topics of the benchmark.
+local function examples()
+  local files = {}
+  for path in io.popen(("ls %s/../../../lua/examples/*.lua"):format(bin)):lines() do
+    if not path:find("_test", 1, true) then files[#files + 1] = path end
+  end
+  return ("load %s { script %s; }\nanonymous allow;"):format(lua_so, table.concat(files, " "))
+end
+
+-- One script that handles every message.
+local function script(body)
+  return function()
+    write(dir .. "/bench.lua", ('local broker = require "broker"\nbroker.on_publish("#", function(msg) %s end)\n')
+      :format(body))
+    return ("load %s { script %s/bench.lua; }\nanonymous allow;"):format(lua_so, dir)
+  end
+end
+
+local reads = "local topic = msg.topic"
+
 local function relay(port)
   return ("%s/skep-relay %d"):format(bin, port)
 end
@@ -99,6 +121,9 @@ M.list = {
   skep = { command = skep(1), present = exists(bin .. "/skep") },
   ["skep-allow"] = { command = skep(1, allow), present = exists(bin .. "/skep") and exists(allow_so) },
   ["skep-acl"] = { command = skep(1, access_list(100000)), present = exists(bin .. "/skep") and exists(acl_so) },
+  ["skep-examples"] = { command = skep(1, examples), present = exists(bin .. "/skep") and exists(lua_so) },
+  ["skep-reads"] = { command = skep(1, script(reads)), present = exists(bin .. "/skep") and exists(lua_so) },
+  ["skep-reads-2"] = { command = skep(2, script(reads)), present = exists(bin .. "/skep") and exists(lua_so) },
   ["skep-2"] = { command = skep(2), present = exists(bin .. "/skep") },
 }
 

@@ -97,6 +97,15 @@ add { id = "modules", title = "QoS 0 pairs, b=16: modules (own without)",
   },
   targets = { { "allow", "own without", most = 1.05 }, { "acl_file", "own without", most = 1.15 } } }
 
+-- Scripts: loaded but for other topics, and one that reads the topic of every message.
+add { id = "scripts", title = "QoS 0 pairs, b=16: scripts (own without)",
+  runs = {
+    { "own without", "skep", "pairs -b 16" },
+    { "examples", "skep-examples", "pairs -b 16" },
+    { "reads", "skep-reads", "pairs -b 16" },
+  },
+  targets = { { "examples", "own without", most = 1.05 } } }
+
 -- No targets: worth watching.
 add { id = "ws-b16", title = "WebSocket pairs, b=16", runs = brokers "pairs -b 16 --ws /mqtt" }
 add { id = "pairs-64k", title = "QoS 0 pairs 64 KB, b=1", args = "pairs -n 20 -s 64k" }
@@ -122,5 +131,12 @@ for _, kind in ipairs { { "q0", "QoS 0", "pairs -b 16" }, { "q1", "QoS 1", "pair
     also = { { value = "us_per_message", title = "elapsed us, sharing 2 cores with the generator",
       targets = { { "one loop", "skep", least = 1 } } } } }
 end
+
+
+-- The same with a script: two loops have two Luas, which share nothing.
+add { id = "scripts-loops", title = "two loops, scripted QoS 0 pairs b=16: busiest loop",
+  value = "busiest_us", cores = "all",
+  runs = { { "one loop", "skep-reads", "pairs -b 16" }, { "skep", "skep-reads-2", "pairs -b 16" } },
+  targets = { { "one loop", "skep", least = 1.6 } } }
 
 return rows
