@@ -15,7 +15,8 @@ struct conf {
 struct self {
     struct skep_module *m;
     const struct conf *conf;
-    struct skep_consumer *consumer; /* its loop's */
+    struct skep_consumer *consumer; /* whom start() opened */
+    struct skep_consumer *live;     /* the same, while it is ready; its loop's */
     unsigned loop;
 };
 
@@ -39,8 +40,8 @@ static void published(void *arg, enum skep_reason reason)
 {
     struct taken *t = arg;
 
-    if (reason < 0x80 && t->self->consumer)
-        skep_consumer_ack(t->self->consumer, t->id);
+    if (reason < 0x80 && t->self->live)
+        skep_consumer_ack(t->self->live, t->id);
     free(t);
 }
 
@@ -65,6 +66,7 @@ static void on_ready(struct skep_consumer *c, bool resumed, const char *error, v
 {
     struct self *self = arg;
 
+    self->live = error ? NULL : c;
     if (!error && !resumed)
         skep_consumer_subscribe(c, skep_str(self->conf->from), 2, SKEP_SUBSCRIBE_NO_LOCAL);
     skep_log(self->m, SKEP_LOG_INFO, "consumer %s", error ? error : resumed ? "resumed" : "ready");
@@ -106,7 +108,7 @@ static void close_consumer(void *arg)
     struct self *s = arg;
 
     skep_consumer_close(s->consumer, false);
-    s->consumer = NULL;
+    s->consumer = s->live = NULL;
 }
 
 static void stop(void *self)

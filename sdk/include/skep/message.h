@@ -71,8 +71,9 @@ struct skep_consumer_conf {
 enum { SKEP_ANY_LOOP = 0xffff };
 
 /* Opens it; on_ready comes later, on its loop, in any case.  Any thread but main.  During a reload
- * the new instance's consumer of the same name takes over the session from the old one's.  NULL:
- * conf is not valid. */
+ * the new instance's consumer of the same name takes over the session from the old one's.  From
+ * another thread than its loop's, callbacks may run before this returns: use the consumer that
+ * they are given.  NULL: conf is not valid. */
 SKEP_EXPORT struct skep_consumer *skep_consumer_open(struct skep_module *m,
                                                      const struct skep_consumer_conf *conf);
 /* The loop it lives on.  All that follows is for that loop and not for on_event and on_deliver;
