@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { SHARDS = 16, FIRST_SLOTS = 16, OVERHEAD = 64 };
+enum { SHARDS = 16, FIRST_SLOTS = 16, OVERHEAD = 64, SWEEP_MS = 100 };
 
 struct item {
     struct item *next;
@@ -30,6 +30,7 @@ struct kv {
     _Atomic uint32_t refs;
     size_t limit;
     _Atomic size_t used;
+    _Atomic uint64_t swept_ms; /* when make_room() last looked everywhere */
     struct shard shards[SHARDS];
 };
 
@@ -167,6 +168,26 @@ static void sweep(struct kv *kv, struct shard *s, uint64_t now_ms, size_t slots)
     }
 }
 
+/* The store is full: what has expired goes, here and, where nobody is at work, in the other shards.
+ */
+static void make_room(struct kv *kv, struct shard *s, uint64_t now_ms)
+{
+    uint64_t last = atomic_load(&kv->swept_ms);
+
+    /* Not for each value that does not fit: to look everywhere takes a millisecond. */
+    if ((last && now_ms - last < SWEEP_MS) ||
+        !atomic_compare_exchange_strong(&kv->swept_ms, &last, now_ms))
+        return;
+    sweep(kv, s, now_ms, s->slot_count);
+    for (unsigned i = 0; i < SHARDS; i++) {
+        struct shard *other = &kv->shards[i];
+        if (other == s || pthread_mutex_trylock(&other->mutex) != 0)
+            continue;
+        sweep(kv, other, now_ms, other->slot_count);
+        pthread_mutex_unlock(&other->mutex);
+    }
+}
+
 static struct item *item_new(uint64_t hash, struct skep_str key, const struct kv_value *value,
                              uint64_t expires_ms)
 {
@@ -198,7 +219,7 @@ static int put(struct kv *kv, struct shard *s, uint64_t hash, struct skep_str ke
     item = item_new(hash, key, value, expires_ms);
     size_t old = *at ? item_cost(*at) : 0;
     if (atomic_load(&kv->used) - old + item_cost(item) > kv->limit) {
-        sweep(kv, s, now_ms, s->slot_count);
+        make_room(kv, s, now_ms);
         at = find(kv, s, hash, key, now_ms);
         if (atomic_load(&kv->used) - old + item_cost(item) > kv->limit) {
             free(item);
