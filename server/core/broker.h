@@ -65,9 +65,9 @@ struct broker {
     _Atomic uint32_t worker_count;
     struct worker *workers[BROKER_WORKERS_MAX];
     _Atomic uint32_t events; /* kinds of core/event.h (1 << CORE_*) that the guests want */
-    _Atomic bool crowded;  /* max_queued_messages is reached: a queue that waits is a full one */
-    _Atomic bool squeeze;  /* memory runs short: long queues keep less of it */
-    _Atomic bool pressure; /* above the memory limit: publishers are not read from */
+    _Atomic bool crowded;    /* max_queued_messages is reached: a queue that waits is a full one */
+    _Atomic bool squeeze;    /* memory runs short: long queues keep less of it */
+    _Atomic bool pressure;   /* above the memory limit: publishers are not read from */
 };
 
 struct broker *broker_new(const struct limits *limits, const struct broker_ops *ops, void *arg);

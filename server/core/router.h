@@ -17,15 +17,15 @@ struct publication {
     bool props_plain;
     uint8_t qos;
     bool retain;
-    bool internal;           /* the broker's own ($SYS): not counted as received */
-    uint32_t expiry;         /* seconds, UINT32_MAX: none */
-    uint64_t publisher;      /* session serial for no-local, 0: none */
+    bool internal;                 /* the broker's own ($SYS): not counted as received */
+    uint32_t expiry;               /* seconds, UINT32_MAX: none */
+    uint64_t publisher;            /* session serial for no-local, 0: none */
     const struct skep_client *who; /* the publisher, for events; NULL: nobody asked, or no client */
-    uint32_t publisher_hash; /* of the client id, for hashed shared groups */
-    uint64_t origin;         /* stored session that this is from, 0: none; for the next two */
-    uint16_t packet_id;      /* it came at QoS 2 under this id */
-    bool from_will;          /* it is the session's will, which it has no more */
-    bool refusable;          /* the publisher can be told that it was refused */
+    uint32_t publisher_hash;       /* of the client id, for hashed shared groups */
+    uint64_t origin;               /* stored session that this is from, 0: none; for the next two */
+    uint16_t packet_id;            /* it came at QoS 2 under this id */
+    bool from_will;                /* it is the session's will, which it has no more */
+    bool refusable;                /* the publisher can be told that it was refused */
 };
 
 struct routed {

@@ -65,9 +65,9 @@ struct host {
     unsigned loop_count;
     struct host_place *places; /* loop_count of them, then the management loop's */
     struct loop *management;
-    char *data_dir;             /* absolute; NULL: nowhere (tests) */
-    _Atomic uint64_t events;    /* kinds (1 << SKEP_EVENT_*) that somebody wants: event.c sums up */
-    uint64_t module_events;     /* those of modules; this and the next under listen_lock */
+    char *data_dir;          /* absolute; NULL: nowhere (tests) */
+    _Atomic uint64_t events; /* kinds (1 << SKEP_EVENT_*) that somebody wants: event.c sums up */
+    uint64_t module_events;  /* those of modules; this and the next under listen_lock */
     _Atomic(struct listeners *) listeners;
     pthread_mutex_t listen_lock;
     struct traces *traces;
@@ -91,7 +91,7 @@ struct host {
     struct host_storage *storage;
     struct host_alarms *alarms;
     _Atomic bool reload_wanted; /* skep_request_reload(): main takes it back */
-    struct host_life *life; /* life.c: instances, objects, the running generation */
+    struct host_life *life;     /* life.c: instances, objects, the running generation */
 };
 
 /* The place of the calling thread; NULL on main and in jobs. */

@@ -158,7 +158,8 @@ void traffic_open(struct host *h)
         if (!h->places[i].worker)
             continue;
         struct traffic *t = xcalloc(1, sizeof *t);
-        t->guest = (struct worker_guest){.turn = on_turn, .settled = on_settled, .event = event_from_core};
+        t->guest =
+            (struct worker_guest){.turn = on_turn, .settled = on_settled, .event = event_from_core};
         t->place = &h->places[i];
         t->place->traffic = t;
         t->place->worker->guest = &t->guest;

@@ -155,9 +155,9 @@ SKEP_EXPORT void skep_connect_set_expiry(struct skep_request *r, uint64_t wall_m
  * matches decides.  actions: set of SKEP_MAY_*; filter: topic filter, %c and %u stand for client id
  * and user name; `#` that denies covers names that begin with $, too.  A name that is empty, has
  * + # / in it or begins with $ cannot widen a rule: one that allows then matches nothing, and one
- * that denies matches everything.  A subscription is allowed by a rule that covers all of its filter,
- * and denied by one that has a topic in common with it; a retained message needs PUBLISH and RETAIN.
- * What no rule speaks of goes to the chain. */
+ * that denies matches everything.  A subscription is allowed by a rule that covers all of its
+ * filter, and denied by one that has a topic in common with it; a retained message needs PUBLISH
+ * and RETAIN. What no rule speaks of goes to the chain. */
 enum skep_actions {
     SKEP_MAY_PUBLISH = 1,
     SKEP_MAY_SUBSCRIBE = 2,

@@ -54,9 +54,9 @@ SKEP_EXPORT struct skep_str skep_http_reply_header(const struct skep_http_reply 
 
 /* Asks outside of a decision (there: skep_wait_http()).  On a loop; from elsewhere the management
  * loop does it.  done runs on that loop, never before this returned, exactly once unless cancelled.
- * The number is for skep_http_cancel(); 0: the request makes no sense (url; a byte that cannot stand
- * where it is, such as a line end in a header or a colon in a user name) or far too many are under
- * way on this loop (65536), done is not called. */
+ * The number is for skep_http_cancel(); 0: the request makes no sense (url; a byte that cannot
+ * stand where it is, such as a line end in a header or a colon in a user name) or far too many are
+ * under way on this loop (65536), done is not called. */
 typedef void skep_http_done_fn(const struct skep_http_reply *reply, void *arg);
 SKEP_EXPORT uint64_t skep_http_send(struct skep_module *m, const struct skep_http_request *ask,
                                     skep_http_done_fn *done, void *arg);

@@ -56,8 +56,8 @@ SKEP_EXPORT void skep_watch_free(struct skep_watch *w);
 /* -- Jobs: work that may block, in a pool of threads of its own -- */
 
 /* Runs work(arg) in the pool, then done(arg) on the loop that asked (the management loop, if none
- * did), which may be NULL.  Any thread.  SKEP_E_LIMIT: the pool's queue is full, nothing was or will
- * be called.  Every job is done before unload(). */
+ * did), which may be NULL.  Any thread.  SKEP_E_LIMIT: the pool's queue is full, nothing was or
+ * will be called.  Every job is done before unload(). */
 SKEP_EXPORT int skep_job(struct skep_module *m, void (*work)(void *arg), void (*done)(void *arg),
                          void *arg);
 
