@@ -163,7 +163,7 @@ listener whole { bind 127.0.0.1:${whole_port}; modules none; }]])
   outside:expect_nothing()
 end)
 
-story("an instance that is replaced while it thinks answers all the same", "MQTT-4.6.0-2", function(t)
+story("an instance that is replaced while it thinks answers all the same", "MQTT-4.6.0-6", function(t)
   local b = t:own_broker(conf "publish slow long\npublish never never")
   local c, stuck = b:join(), b:join { id = "stuck" }
   c:subscribe { { "#", 1 } }
