@@ -69,6 +69,22 @@ static unsigned stages(const struct engine *e)
     return set;
 }
 
+static void name_topics(const struct engine *e)
+{
+    const struct state *s = e->states[0];
+    struct skep_str *filters = calloc(s->handler_count + 1, sizeof *filters);
+    size_t count = 0;
+
+    if (!filters)
+        abort();
+    for (uint32_t i = 0; i < s->handler_count; i++) {
+        if (s->handlers[i].kind == ON_PUBLISH)
+            filters[count++] = skep_str(s->handlers[i].filter.filter);
+    }
+    skep_module_topics(e->m, filters, count);
+    free(filters);
+}
+
 static uint64_t events(const struct engine *e)
 {
     const struct state *s = e->states[0];
@@ -98,6 +114,7 @@ static int load(struct skep_module *m, void *conf, void **self, struct skep_repo
     }
     *self = e;
     skep_module_narrow(m, stages(e), events(e));
+    name_topics(e);
     return 0;
 fail:
     engine_free(e);

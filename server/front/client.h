@@ -210,7 +210,7 @@ void client_settled(struct client *c);
 /* Whether a module has to be asked. */
 #define client_asks(c, stage) host_asks((c)->policy->chain, (c)->host, stage)
 /* ... about what it publishes. */
-#define client_asks_publish(c) host_asks_publish((c)->policy->chain, (c)->host)
+#define client_asks_publish(c, topic) host_asks_publish((c)->policy->chain, (c)->host, topic)
 /* What the host keeps for the client; made if need be. */
 struct host_client *client_host(struct client *c);
 /* A new description of who it is.  Any worker that holds the session's lock; without a session

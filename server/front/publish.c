@@ -311,7 +311,7 @@ static void go_on(struct client *c, const struct mqtt_frame *frame, const struct
                   struct skep_request *r)
 {
     if (r->verdict == SKEP_ALLOW && r->stage == SKEP_STAGE_PUBLISH &&
-        client_asks(c, SKEP_STAGE_MESSAGE))
+        host_asks_message(c->policy->chain, p->topic))
         ask_message(r);
     if (UNLIKELY(r->verdict == SKEP_PENDING)) {
         client_ask_later(c, frame, r);
@@ -364,7 +364,7 @@ void client_publish(struct client *c, const struct mqtt_frame *frame)
         meter(c, frame->size);
         return;
     }
-    if (UNLIKELY(client_asks_publish(c)) && !is_system(p.topic))
+    if (UNLIKELY(client_asks_publish(c, p.topic)) && !is_system(p.topic))
         ask(c, frame, &p);
     else
         take(c, &p, NULL, frame->size);

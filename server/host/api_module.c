@@ -63,6 +63,13 @@ void skep_module_narrow(struct skep_module *m, unsigned stages, uint64_t events)
         d->on_message = NULL;
 }
 
+void skep_module_topics(struct skep_module *m, const struct skep_str *filters, size_t count)
+{
+    m->topics_named = true;
+    for (size_t i = 0; i < count; i++)
+        topic_set_add(&m->topics, (struct str){filters[i].ptr, filters[i].len});
+}
+
 void skep_request_reload(struct skep_module *m)
 {
     atomic_store(&m->host->reload_wanted, true);

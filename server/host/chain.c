@@ -73,6 +73,10 @@ struct chain *chain_new(struct skep_module *const *modules, size_t count, bool a
     c->deliver_allow = true;
     for (size_t i = 0; i < count; i++) {
         const struct skep_descriptor *d = modules[i]->d;
+        if (d->on_message && modules[i]->topics_named)
+            topic_set_join(&c->topics, &modules[i]->topics);
+        else if (d->on_message)
+            topic_set_fill(&c->topics);
         c->sees_internal |= d->on_message && (d->flags & SKEP_SEE_INTERNAL);
         c->deliver_allow &= acl_allow || !is_access_list(d);
     }

@@ -20,6 +20,7 @@ struct chain {
     bool deliver_allow; /* deliver; see chain_new() */
     bool sees_internal; /* somebody's on_message wants what modules publish, too */
     uint32_t number;    /* rises with each swap */
+    struct topic_set topics; /* that some on_message may be about */
 };
 
 struct chain_slot {

@@ -137,11 +137,21 @@ void request_end(struct skep_request **r);
  * those that want it may change them.  Instead of router_publish().  On a loop. -- */
 void host_publish(struct host *h, struct worker *w, struct publication *p, struct routed *out);
 
-static inline bool host_asks_publish(const struct chain_slot *chain, const struct host_client *hc)
+/* Whether a module may want to change messages of that topic. */
+static inline bool host_asks_message(const struct chain_slot *chain, struct str topic)
 {
-    const unsigned stages = 1u << SKEP_STAGE_PUBLISH | 1u << SKEP_STAGE_MESSAGE;
+    const struct chain *now = chain_now(chain);
 
-    return (chain_now(chain)->asks & stages) || (hc && hc->has_rules);
+    return (now->asks >> SKEP_STAGE_MESSAGE & 1) && topic_set_has(&now->topics, topic);
+}
+
+static inline bool host_asks_publish(const struct chain_slot *chain, const struct host_client *hc,
+                                     struct str topic)
+{
+    const unsigned asks = chain_now(chain)->asks;
+
+    return (asks >> SKEP_STAGE_PUBLISH & 1) || (hc && hc->has_rules) ||
+           ((asks >> SKEP_STAGE_MESSAGE & 1) && host_asks_message(chain, topic));
 }
 
 static inline bool host_asks(const struct chain_slot *chain, const struct host_client *hc,

@@ -13,6 +13,7 @@
 #include "conf/complaint.h"
 #include "host/host.h"
 #include "host/things.h"
+#include "host/topic_set.h"
 
 enum { SKEP_MODULE_MAGIC = 0x5be30d1e, SKEP_STAGES = SKEP_STAGE_MESSAGE + 1 };
 
@@ -37,7 +38,9 @@ struct skep_module {
     struct host *host;
     char *name;                      /* "auth_http", "auth_http:internal" */
     const struct skep_descriptor *d; /* as this host knows it: what an older module lacks is 0 */
-    struct skep_descriptor narrow;   /* what d points to after skep_module_narrow() */
+    bool topics_named;               /* skep_module_topics() was called: */
+    struct topic_set topics;
+    struct skep_descriptor narrow; /* what d points to after skep_module_narrow() */
     struct object *object;
     void *conf, *self;
     void *conf_owner; /* conf lives there */

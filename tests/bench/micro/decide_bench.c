@@ -72,7 +72,7 @@ static double measure(struct host_client *hc, struct chain_slot *slot)
     for (unsigned round = 0; round < ROUNDS; round++) {
         double begin = cpu_ns();
         for (unsigned i = 0; i < MESSAGES; i++) {
-            if (host_asks_publish(slot, hc)) {
+            if (host_asks_publish(slot, hc, m.topic)) {
                 struct skep_request *r = ask_publish(hc, &m);
                 allowed += r->verdict == SKEP_ALLOW && request_is_plain(r);
                 request_end(&r);

@@ -130,6 +130,12 @@ SKEP_EXPORT const char *skep_module_name(const struct skep_module *m);
  * events only; what is left out costs nothing. */
 SKEP_EXPORT void skep_module_narrow(struct skep_module *m, unsigned stages, uint64_t events);
 
+/* From load(): on_message has something to do only with topics that match one of these filters.  It
+ * may be called for others all the same; it is not where a look at the topic's first level tells.
+ */
+SKEP_EXPORT void skep_module_topics(struct skep_module *m, const struct skep_str *filters,
+                                    size_t count);
+
 /* Asks for a reload of the configuration, as `skepctl reload` does: for a module that watches files
  * its instance was built from.  Any thread; several requests at one time become one. */
 SKEP_EXPORT void skep_request_reload(struct skep_module *m);
