@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../engine/bind.h"
 #include "../engine/json.h"
 #include "tool.h"
 
@@ -24,42 +25,6 @@ static void *handle(lua_State *L, int index)
     return lua_touserdata(L, index);
 }
 
-static void push_str(lua_State *L, struct skep_str s)
-{
-    lua_pushlstring(L, s.ptr ? s.ptr : "", s.len);
-}
-
-static void push_message(lua_State *L, const struct skep_message *m)
-{
-    lua_newtable(L);
-    push_str(L, m->topic);
-    lua_setfield(L, -2, "topic");
-    push_str(L, m->payload);
-    lua_setfield(L, -2, "payload");
-    lua_pushinteger(L, m->qos);
-    lua_setfield(L, -2, "qos");
-    lua_pushboolean(L, m->retain);
-    lua_setfield(L, -2, "retain");
-    lua_pushinteger(L, m->expiry_s);
-    lua_setfield(L, -2, "expiry");
-    push_str(L, m->content_type);
-    lua_setfield(L, -2, "content_type");
-    push_str(L, m->response_topic);
-    lua_setfield(L, -2, "response_topic");
-    push_str(L, m->correlation_data);
-    lua_setfield(L, -2, "correlation_data");
-    lua_newtable(L);
-    for (size_t i = 0; i < m->user_property_count; i++) {
-        lua_newtable(L);
-        push_str(L, m->user_properties[i].name);
-        lua_rawseti(L, -2, 1);
-        push_str(L, m->user_properties[i].value);
-        lua_rawseti(L, -2, 2);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-    lua_setfield(L, -2, "user_properties");
-}
-
 static void push_answer(lua_State *L, struct skep_test_client *c, enum skep_verdict v)
 {
     const char *text = v == SKEP_PENDING ? NULL : skep_test_text(c);
@@ -74,7 +39,7 @@ static void push_answer(lua_State *L, struct skep_test_client *c, enum skep_verd
     lua_newtable(L);
     const struct skep_message *m;
     for (size_t i = 0; v != SKEP_PENDING && (m = skep_test_message(c, i)) != NULL; i++) {
-        push_message(L, m);
+        message_table(L, m);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     lua_setfield(L, -2, "messages");
@@ -134,7 +99,7 @@ static int l_published(lua_State *L)
     const struct skep_message *m = skep_test_published(t, (size_t)luaL_checkinteger(L, 2));
 
     if (m)
-        push_message(L, m);
+        message_table(L, m);
     else
         lua_pushnil(L);
     return 1;
