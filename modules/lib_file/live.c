@@ -58,7 +58,8 @@ static void reading_run(struct reading *r)
     char why[120];
 
     if (file_read(r->path, r->kind->max_size, &text, &r->mark, why, sizeof why) < 0) {
-        faults_error(&r->faults, 0, 0, NULL, "the %s cannot be read: %s", r->kind->noun, why);
+        faults_error(&r->faults, 0, 0, r->kind->hint, "the %s cannot be read: %s", r->kind->noun,
+                     why);
         return;
     }
     others_may_read(r);

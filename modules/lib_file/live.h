@@ -20,6 +20,7 @@ struct live;
 
 struct live_kind {
     const char *noun;  /* "users file" */
+    const char *hint;  /* what to do when it is not there; NULL: nothing to say */
     const char *alarm; /* a word: "users_file" */
     size_t max_size;   /* bytes */
     bool secret;       /* warn when others may read it */

@@ -32,6 +32,7 @@ static struct live_kind kind_of(const struct door_conf *conf)
 {
     return (struct live_kind){
         .noun = "users file",
+        .hint = "skepctl passwd -c FILE NAME makes one",
         .alarm = "users_file",
         .max_size = (size_t)conf->max_size,
         .secret = true,
