@@ -114,7 +114,9 @@ static int l_request(lua_State *L)
     if (lua_getfield(L, 1, "body") != LUA_TNIL)
         ask.body = arg_str(L, -1);
     lua_getfield(L, 1, "timeout");
-    ask.timeout_ms = (uint32_t)ceil(luaL_optnumber(L, -1, 10) * 1000.0);
+    double timeout = luaL_optnumber(L, -1, 10);
+    luaL_argcheck(L, timeout > 0 && timeout <= 3600, 1, "timeout: up to 3600 seconds");
+    ask.timeout_ms = (uint32_t)ceil(timeout * 1000.0);
     lua_pop(L, 2);
     ask.header_count = read_headers(L, headers);
     luaL_argcheck(L, ask.url, 1, "url is missing");

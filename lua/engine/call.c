@@ -220,6 +220,15 @@ int call_yield(lua_State *L, struct call *c, int (*resume_with)(struct call *c))
     return lua_yield(L, 0);
 }
 
+/* The answer is the script's before it runs: the next wait has one of its own, of another kind. */
+enum call_outcome call_go_on(struct call *c)
+{
+    int nargs = c->resume_with(c);
+
+    drop_answer(c);
+    return call_run(c, nargs);
+}
+
 /* In a decision the host calls back (decide.c); else the call goes on by itself. */
 void call_resume(struct call *c)
 {
@@ -229,8 +238,7 @@ void call_resume(struct call *c)
         return;
     }
     call_waited(c);
-    enum call_outcome outcome = call_run(c, c->resume_with(c));
-    drop_answer(c);
+    enum call_outcome outcome = call_go_on(c);
     if (outcome == CALL_WAITS)
         return;
     if (c->done)

@@ -92,6 +92,8 @@ struct call *call_wait(lua_State *L, const char *what);
 int call_yield(lua_State *L, struct call *c, int (*resume_with)(struct call *c));
 /* What stands for a wait is given back: timer, list, number. */
 void call_waited(struct call *c);
+/* Runs on with what the waiting function returns. */
+enum call_outcome call_go_on(struct call *c);
 /* The wait is over: from a timer or an answer. */
 void call_resume(struct call *c);
 

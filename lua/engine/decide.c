@@ -148,8 +148,7 @@ static enum skep_verdict resumed(struct skep_request *r, void *self)
 
     call_waited(c);
     c->r = r;
-    enum call_outcome outcome = call_run(c, c->resume_with(c));
-    c->outcome = outcome;
+    c->outcome = call_go_on(c);
     return go_on(c);
 }
 

@@ -146,6 +146,34 @@ static void a_reload_lets_who_waits_finish(void **state)
     skep_test_free(&t);
 }
 
+/* Each wait gives its own answer, whatever the one before it gave. */
+static void waits_of_several_kinds_follow_each_other(void **state)
+{
+    struct skep_test *t =
+        load_text("local broker = require 'broker'\n"
+                  "broker.on_publish('mix', function(msg)\n"
+                  "  local out = {}\n"
+                  "  for i = 1, 2 do\n"
+                  "    out[#out + 1] = broker.http.request{ url = 'http://t/' }.body\n"
+                  "    local reply, why = broker.request{ topic = 'nobody', timeout = 1 }\n"
+                  "    out[#out + 1] = reply and 'stale' or why\n"
+                  "    broker.sleep(0.1)\n"
+                  "  end\n"
+                  "  msg.payload = table.concat(out, ' ')\n"
+                  "end)\n",
+                  "");
+    struct skep_test_client *c = skep_test_client(t, "c", NULL, NULL);
+
+    skep_test_http(t, "http://t/", 200, "got");
+    skep_test_connect(c);
+    if (skep_test_publish(c, "mix", "", 0, false) == SKEP_PENDING)
+        skep_test_pass_ms(t, 5000);
+    assert_int_equal(skep_test_verdict(c), SKEP_ALLOW);
+    struct skep_str got = skep_test_message(c, 0)->payload;
+    assert_true(skep_str_eq(got, SKEP_STR("got no reply in time got no reply in time")));
+    skep_test_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +181,7 @@ int main(void)
         cmocka_unit_test(memory_of_a_script_comes_back),
         cmocka_unit_test(waiting_ends_with_the_client_or_in_time),
         cmocka_unit_test(a_reload_lets_who_waits_finish),
+        cmocka_unit_test(waits_of_several_kinds_follow_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
